@@ -1,0 +1,1 @@
+"""One folder per task, and everything that speaks Label Studio's language."""

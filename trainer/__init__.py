@@ -1,0 +1,1 @@
+"""Learning from arrays: models, training, evaluation, prediction, the model registry."""

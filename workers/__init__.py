@@ -1,0 +1,1 @@
+"""What runs when: settings, queues, jobs, the retrain policy, reconcile and the gate."""

@@ -1,0 +1,224 @@
+"""The one place where the environment is read.
+
+Every setting is a field of `Settings`; its environment variable is `CARPAL_` and the field's
+name in capitals. Values come from the environment first, then from `secrets.toml` in the
+workspace (made by `ensure_secrets`, readable by its owner alone), then from the defaults here.
+A test holds this class against `.env.example`.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from data.errors import InvalidInputError
+
+PREFIX = "CARPAL_"
+SECRETS_FILE = "secrets.toml"
+GENERATED_SECRETS: Mapping[str, int] = {
+    "label_studio_password": 12,
+    "label_studio_token": 20,
+    "redis_password": 16,
+    "backend_password": 16,
+    "webhook_secret": 16,
+    "salt": 32,
+}
+"""Secret field -> bytes of randomness (written as hexadecimal digits)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What an installation decides.
+
+    Attributes:
+        home: The workspace: pool, dataset repository, ledger, caches, logs.
+        task: Name of the folder in `labeling_config` that this workspace works on.
+        ledger_url: SQLAlchemy URL of the ledger; empty: SQLite in the workspace.
+        redis_url: Redis that carries the queue; empty: the stack's own, on `redis_port`.
+        redis_port: Loopback port of the stack's own Redis.
+        redis_password: Password of the stack's own Redis.
+        mlflow_uri: MLflow tracking and registry URI; empty: SQLite in the workspace.
+        mlflow_port: Loopback port of the stack's MLflow pages.
+        label_studio_url: How Carpal (and the browser) reach Label Studio; empty: the stack's own.
+        label_studio_port: Loopback port of the stack's own Label Studio.
+        label_studio_token: Access: a legacy 40-digit key or a personal access token.
+        label_studio_email: The account that Carpal makes and uses.
+        label_studio_password: Its password for the sign-in page.
+        label_studio_python: Python of Label Studio's own environment.
+        backend_host: Address that the ML backend binds to.
+        backend_port: Port that the ML backend binds to.
+        backend_url: How Label Studio reaches the backend; empty: host and port above.
+        backend_user: Name for the backend's basic authentication.
+        backend_password: Password for the backend's basic authentication.
+        webhook_secret: Value of the `X-Carpal-Webhook-Secret` header of our webhooks.
+        salt: Salt of patient pseudonyms and of the split; never change it.
+        retrain_after: New or changed labels that start a training.
+        retrain_max_wait_s: Seconds after which fewer new labels start one too; 0: never.
+        retrain_min_new: Fewest new labels for a training by waiting or by request.
+        retrain_min_interval_s: Fewest seconds between two starts.
+        reconcile_interval_s: Seconds between two timer-driven reconciles.
+        train_timeout_s: Seconds after which a training is ended.
+        calibration_share: Share of the patients in the calibration split, 0..0.5.
+        test_share: Share of the patients in the test split, 0..0.5.
+        train_config: YAML file with training options; empty: the defaults of `TrainOptions`.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        dvc_remote: DVC remote (folder or `s3://`) that versions are pushed to; empty: none.
+        git_author: `Name <address>` of the dataset commits.
+        max_image_bytes: Largest image file that is read.
+        max_image_pixels: Largest image that is decoded.
+    """
+
+    home: Path = Path("workspace")
+    task: str = "bone_age"
+    ledger_url: str = ""
+    redis_url: str = ""
+    redis_port: int = 6390
+    redis_password: str = field(default="", repr=False)
+    mlflow_uri: str = ""
+    mlflow_port: int = 5050
+    label_studio_url: str = ""
+    label_studio_port: int = 8080
+    label_studio_token: str = field(default="", repr=False)
+    label_studio_email: str = "admin@carpal.example.org"
+    label_studio_password: str = field(default="", repr=False)
+    label_studio_python: Path = Path(".venv-ls/bin/python")
+    backend_host: str = "127.0.0.1"
+    backend_port: int = 9090
+    backend_url: str = ""
+    backend_user: str = "label-studio"
+    backend_password: str = field(default="", repr=False)
+    webhook_secret: str = field(default="", repr=False)
+    salt: str = field(default="", repr=False)
+    retrain_after: int = 50
+    retrain_max_wait_s: int = 24 * 3600
+    retrain_min_new: int = 10
+    retrain_min_interval_s: int = 0
+    reconcile_interval_s: int = 30
+    train_timeout_s: int = 24 * 3600
+    calibration_share: float = 0.1
+    test_share: float = 0.1
+    train_config: str = ""
+    device: str = "auto"
+    dvc_remote: str = ""
+    git_author: str = "Carpal <carpal@localhost>"
+    max_image_bytes: int = 64 * 1024 * 1024
+    max_image_pixels: int = 64_000_000
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str] | None = None) -> Settings:
+        """Reads the environment (the process's own unless given) and the workspace's secrets.
+
+        Raises:
+            InvalidInputError: A value cannot be read as its field's type.
+        """
+        env = os.environ if environ is None else environ
+        home = Path(env.get(PREFIX + "HOME") or cls.home).expanduser().resolve()
+        values: dict[str, Any] = dict(_read_secrets(home / SECRETS_FILE))
+        for item in fields(cls):
+            text = env.get(PREFIX + item.name.upper(), "")
+            if text:
+                values[item.name] = _convert(item.name, text, str(item.type))
+        values["home"] = home
+        settings = cls(**values)
+        settings._check()
+        return settings
+
+    def _check(self) -> None:
+        if not 0 < self.test_share <= 0.5 or not 0 < self.calibration_share <= 0.5:
+            raise InvalidInputError(
+                "CARPAL_TEST_SHARE and CARPAL_CALIBRATION_SHARE must lie above 0 and at most 0.5."
+            )
+        if self.retrain_after < 1 or self.retrain_min_new < 1:
+            raise InvalidInputError(
+                "CARPAL_RETRAIN_AFTER and CARPAL_RETRAIN_MIN_NEW must be at least 1."
+            )
+
+    @property
+    def pool(self) -> Path:
+        """Images by content hash."""
+        return self.home / "pool"
+
+    @property
+    def dataset(self) -> Path:
+        """The dataset repository (git + DVC)."""
+        return self.home / "dataset"
+
+    @property
+    def logs(self) -> Path:
+        """One log file per service."""
+        return self.home / "logs"
+
+    @property
+    def cache(self) -> Path:
+        """What may be lost: decoded pixels, fetched models."""
+        return self.home / "cache"
+
+    @property
+    def ledger(self) -> str:
+        """SQLAlchemy URL of the ledger."""
+        return self.ledger_url or f"sqlite:///{self.home / 'ledger.db'}"
+
+    @property
+    def redis(self) -> str:
+        """URL of the Redis that carries the queue."""
+        return self.redis_url or f"redis://:{self.redis_password}@127.0.0.1:{self.redis_port}/0"
+
+    @property
+    def mlflow(self) -> str:
+        """MLflow tracking and registry URI."""
+        return self.mlflow_uri or f"sqlite:///{self.home / 'mlflow' / 'mlflow.db'}"
+
+    @property
+    def label_studio(self) -> str:
+        """Base URL of Label Studio, without a slash at the end."""
+        return (self.label_studio_url or f"http://localhost:{self.label_studio_port}").rstrip("/")
+
+    @property
+    def backend(self) -> str:
+        """Base URL of the ML backend as Label Studio reaches it."""
+        return (self.backend_url or f"http://127.0.0.1:{self.backend_port}").rstrip("/")
+
+
+def ensure_secrets(home: Path) -> None:
+    """Writes `secrets.toml` with every secret that the workspace does not have yet.
+
+    Existing values are kept. The file is readable by its owner alone.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    path = home / SECRETS_FILE
+    known = _read_secrets(path)
+    missing = {k: secrets.token_hex(n) for k, n in GENERATED_SECRETS.items() if not known.get(k)}
+    if not missing:
+        return
+    text = "# Secrets of this workspace. Do not share or commit this file.\n"
+    text += "".join(f'{k} = "{v}"\n' for k, v in {**known, **missing}.items())
+    draft = path.with_suffix(".new")
+    draft.touch(mode=0o600)
+    draft.write_text(text)
+    draft.replace(path)
+
+
+def _read_secrets(path: Path) -> dict[str, str]:
+    if not path.exists():
+        return {}
+    try:
+        table = tomllib.loads(path.read_text())
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidInputError(f"{path} is not readable as TOML: {error}.") from error
+    return {k: str(v) for k, v in table.items() if k in GENERATED_SECRETS}
+
+
+def _convert(name: str, text: str, type_name: str) -> str | int | float | Path:
+    try:
+        if type_name == "int":
+            return int(text)
+        if type_name == "float":
+            return float(text)
+    except ValueError as error:
+        raise InvalidInputError(f"{PREFIX}{name.upper()}={text!r} is not a number.") from error
+    return Path(text) if type_name == "Path" else text
