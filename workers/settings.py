@@ -19,6 +19,7 @@ from typing import Any
 from data.errors import InvalidInputError
 
 PREFIX = "CARPAL_"
+DEFAULT_HOME = "workspace"
 SECRETS_FILE = "secrets.toml"
 GENERATED_SECRETS: Mapping[str, int] = {
     "label_studio_password": 12,
@@ -57,7 +58,8 @@ class Settings:
         backend_password: Password for the backend's basic authentication.
         webhook_secret: Value of the `X-Carpal-Webhook-Secret` header of our webhooks.
         salt: Salt of patient pseudonyms and of the split; never change it.
-        retrain_after: New or changed labels that start a training.
+        retrain_first_after: Labels that start the very first training.
+        retrain_after: New or changed labels that start each later training.
         retrain_max_wait_s: Seconds after which fewer new labels start one too; 0: never.
         retrain_min_new: Fewest new labels for a training by waiting or by request.
         retrain_min_interval_s: Fewest seconds between two starts.
@@ -73,7 +75,7 @@ class Settings:
         max_image_pixels: Largest image that is decoded.
     """
 
-    home: Path = Path("workspace")
+    home: Path = Path(DEFAULT_HOME)
     task: str = "bone_age"
     ledger_url: str = ""
     redis_url: str = ""
@@ -94,6 +96,7 @@ class Settings:
     backend_password: str = field(default="", repr=False)
     webhook_secret: str = field(default="", repr=False)
     salt: str = field(default="", repr=False)
+    retrain_first_after: int = 50
     retrain_after: int = 50
     retrain_max_wait_s: int = 24 * 3600
     retrain_min_new: int = 10
@@ -117,7 +120,7 @@ class Settings:
             InvalidInputError: A value cannot be read as its field's type.
         """
         env = os.environ if environ is None else environ
-        home = Path(env.get(PREFIX + "HOME") or cls.home).expanduser().resolve()
+        home = Path(env.get(PREFIX + "HOME") or DEFAULT_HOME).expanduser().resolve()
         values: dict[str, Any] = dict(_read_secrets(home / SECRETS_FILE))
         for item in fields(cls):
             text = env.get(PREFIX + item.name.upper(), "")
@@ -133,9 +136,10 @@ class Settings:
             raise InvalidInputError(
                 "CARPAL_TEST_SHARE and CARPAL_CALIBRATION_SHARE must lie above 0 and at most 0.5."
             )
-        if self.retrain_after < 1 or self.retrain_min_new < 1:
+        if min(self.retrain_first_after, self.retrain_after, self.retrain_min_new) < 1:
             raise InvalidInputError(
-                "CARPAL_RETRAIN_AFTER and CARPAL_RETRAIN_MIN_NEW must be at least 1."
+                "CARPAL_RETRAIN_FIRST_AFTER, CARPAL_RETRAIN_AFTER and CARPAL_RETRAIN_MIN_NEW "
+                "must be at least 1."
             )
 
     @property

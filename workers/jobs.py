@@ -1,0 +1,61 @@
+"""Every job, each a table of contents: open the parts, call one function, return an id.
+
+Jobs take ids, are safe to run twice, and survive being killed at any line.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from workers.assembly import label_studio, open_ledger, task
+from workers.queues import accept_reconcile, request_soon
+from workers.reconcile import reconcile_labels
+from workers.rescoring import rescore_if_behind, rescore_pool
+from workers.scheduling import consider_training, recover_runs
+from workers.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+def reconcile() -> str:
+    """Moves the ledger to what Label Studio says, then starts or repairs what follows from it.
+
+    Returns:
+        Why a training started or did not.
+    """
+    settings = Settings.load()
+    accept_reconcile(settings)
+    with open_ledger(settings) as ledger:
+        reconcile_labels(label_studio(settings), ledger, task(settings))
+        for sentence in recover_runs(settings, ledger):
+            log.warning("%s", sentence)
+        decision = consider_training(settings, ledger)
+        rescore_if_behind(settings, ledger)
+    return decision.reason
+
+
+def train(run_id: str) -> str:
+    """Commits the dataset version, trains on it, evaluates, and puts the model to the gate.
+
+    Returns:
+        The run's id.
+    """
+    from workers.training import run_training
+
+    settings = Settings.load()
+    with open_ledger(settings) as ledger:
+        run_training(settings, ledger, run_id)
+    request_soon(settings, f"training {run_id} ended")
+    return run_id
+
+
+def rescore(model_version: str) -> str:
+    """Predicts every open radiograph with the new champion and writes it back to Label Studio.
+
+    Returns:
+        The model's version.
+    """
+    settings = Settings.load()
+    with open_ledger(settings) as ledger:
+        rescore_pool(settings, ledger, model_version)
+    return model_version

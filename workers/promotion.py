@@ -1,0 +1,66 @@
+"""Making a model champion, by the gate or by a person, and going back."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from data.ledger import Ledger
+
+from data.errors import ServiceUnavailableError
+from data.ledger_events import EventKind
+from workers.queues import RESCORE_TIMEOUT_S, submit_once
+from workers.settings import Settings
+
+if TYPE_CHECKING:
+    from trainer.registry import Registry
+
+CHAMPION = "champion"
+"""State key: the model version that the label stream is scored by."""
+
+log = logging.getLogger(__name__)
+
+
+def promote(
+    settings: Settings, ledger: Ledger, registry: Registry, model_version: str, reason: str
+) -> None:
+    """Makes a registered model champion; the backend serves it within two seconds.
+
+    Raises:
+        NotFoundError: No model of that version is registered.
+    """
+    registry.promote(model_version)
+    ledger.append(EventKind.PROMOTED, model_version, {"reason": reason})
+    _follow(settings, ledger, model_version)
+
+
+def rollback(settings: Settings, ledger: Ledger, registry: Registry, reason: str) -> str:
+    """Makes the previous champion champion again; returns its version.
+
+    Raises:
+        NotFoundError: There is no previous champion.
+    """
+    model_version = registry.rollback()
+    ledger.append(EventKind.ROLLED_BACK, model_version, {"reason": reason})
+    _follow(settings, ledger, model_version)
+    return model_version
+
+
+def request_rescore(settings: Settings, model_version: str) -> bool:
+    """Queues the scoring of the open radiographs; a Redis that is down is left to the timer."""
+    try:
+        return submit_once(
+            settings,
+            "workers.jobs.rescore",
+            f"rescore-{model_version}",
+            model_version,
+            timeout_s=RESCORE_TIMEOUT_S,
+        )
+    except ServiceUnavailableError as error:
+        log.warning("%s The radiographs are scored at the next reconcile.", error)
+        return False
+
+
+def _follow(settings: Settings, ledger: Ledger, model_version: str) -> None:
+    ledger.set_state(CHAMPION, model_version)
+    request_rescore(settings, model_version)

@@ -1,0 +1,149 @@
+"""Scores every open radiograph with the champion and hands the scores to Label Studio.
+
+Predictions are kept in the ledger first, then written to Label Studio in chunks, in the order of
+the task ids; how far that came is kept as well, so that a scoring that was killed goes on where
+it stopped, and radiographs that arrive later are only added.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from data.ledger import Ledger
+from labeling_config.client import LabelStudio
+from labeling_config.codec import prediction_to_json
+
+from data.domain import Prediction, TaskSpec
+from workers.assembly import label_studio, pool, registry, task
+from workers.bootstrap import project_handle
+from workers.promotion import CHAMPION, request_rescore
+from workers.scoring import stream_scores
+from workers.settings import Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+WRITE_CHUNK = 200
+"""Predictions in one request to Label Studio."""
+PREDICT_BATCH = 64
+SCORED = "scored"
+"""State key: the model version that every open radiograph has been scored by."""
+
+log = logging.getLogger(__name__)
+
+
+def written_key(model_version: str) -> str:
+    """Returns the state key of the last task whose prediction Label Studio has."""
+    return f"written/{model_version}"
+
+
+def open_tasks(ledger: Ledger, project: int) -> dict[int, str]:
+    """Returns Label Studio task -> radiograph, for those without a live expert reading."""
+    read = {reading.radiograph_id for reading in ledger.readings() if reading.annotation}
+    return {t: r for t, r in sorted(ledger.task_links(project).items()) if r not in read}
+
+
+def is_behind(ledger: Ledger, project: int) -> str:
+    """Returns the champion's version if radiographs wait to be scored by it, else empty."""
+    champion = ledger.get_state(CHAMPION) or ""
+    if not champion:
+        return ""
+    if ledger.get_state(SCORED) != champion:
+        return champion
+    done = int(ledger.get_state(written_key(champion)) or 0)
+    newest = max(open_tasks(ledger, project), default=0)
+    return champion if newest > done else ""
+
+
+def rescore_if_behind(settings: Settings, ledger: Ledger) -> bool:
+    """Queues a scoring if radiographs wait for one; returns whether it did."""
+    model_version = is_behind(ledger, project_handle(ledger).id)
+    return bool(model_version) and request_rescore(settings, model_version)
+
+
+def rescore_pool(settings: Settings, ledger: Ledger, model_version: str) -> int:
+    """Brings ledger and Label Studio up to date with the champion.
+
+    Args:
+        settings: Where everything is.
+        ledger: Open ledger.
+        model_version: The champion that was meant when this was asked for; if another has taken
+            over since, nothing is done (its own scoring follows).
+
+    Returns:
+        Predictions written to Label Studio.
+    """
+    if ledger.get_state(CHAMPION) != model_version:
+        return 0
+    began = time.monotonic()
+    spec, handle = task(settings), project_handle(ledger)
+    done = int(ledger.get_state(written_key(model_version)) or 0)
+    waiting = {t: r for t, r in open_tasks(ledger, handle.id).items() if t > done}
+    predictions = _predict(settings, ledger, model_version, set(waiting.values()))
+    client = label_studio(settings)
+    client.set_model_version(handle, model_version)
+    written = _write(client, ledger, spec, handle.id, model_version, waiting, predictions)
+    ledger.set_state(SCORED, model_version)
+    _note_seconds(ledger, model_version, time.monotonic() - began)
+    return written
+
+
+def _predict(
+    settings: Settings, ledger: Ledger, model_version: str, wanted: set[str]
+) -> dict[str, Prediction]:
+    """Returns stored and new predictions of the wanted radiographs; new ones are stored."""
+    known = ledger.predictions(model_version)
+    missing = sorted(wanted - known.keys())
+    if missing:
+        from trainer.predictor import Predictor
+
+        folder = registry(settings).fetch(model_version, settings.cache / "models")
+        predictor = Predictor.load(folder, settings.device)
+        images = pool(settings)
+        files: list[tuple[str, Path]] = []
+        for radiograph_id in missing:
+            radiograph = ledger.radiograph(radiograph_id)
+            if radiograph is not None:
+                files.append((radiograph_id, images.path(radiograph)))
+        new, errors = predictor.predict_files(files, batch_size=PREDICT_BATCH)
+        ledger.add_predictions(new)
+        for radiograph_id, error in errors.items():
+            log.warning("Radiograph %s cannot be scored: %s", radiograph_id[:12], error)
+        known = {**known, **{p.radiograph_id: p for p in new}}
+    return {name: known[name] for name in wanted if name in known}
+
+
+def _write(
+    client: LabelStudio,
+    ledger: Ledger,
+    spec: TaskSpec,
+    project: int,
+    model_version: str,
+    waiting: dict[int, str],
+    predictions: dict[str, Prediction],
+) -> int:
+    splits = {r.id: r.split for r in ledger.radiographs()}
+    scores = stream_scores(predictions, splits)
+    tasks = sorted(waiting)
+    written = 0
+    for start in range(0, len(tasks), WRITE_CHUNK):
+        chunk = tasks[start : start + WRITE_CHUNK]
+        rows = [
+            (t, prediction_to_json(spec, replace(predictions[r], confidence=scores[r])))
+            for t in chunk
+            if (r := waiting[t]) in predictions
+        ]
+        if rows:
+            client.write_predictions(project, rows)
+        written += len(rows)
+        ledger.set_state(written_key(model_version), str(chunk[-1]))
+    return written
+
+
+def _note_seconds(ledger: Ledger, model_version: str, seconds: float) -> None:
+    for run in ledger.runs():
+        if run.model_version == model_version and "rescore" not in run.seconds:
+            ledger.update_run(run.id, seconds={**run.seconds, "rescore": round(seconds, 3)})

@@ -1,0 +1,229 @@
+"""One training run from the labels to the gate, stage by stage.
+
+Each stage looks first whether its result is there already, so that a run that was killed goes on
+where it stopped. Only one run works at a time on a host: a file lock says so, and the kernel
+frees it whatever happens to the process.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from data.ledger import Ledger
+from trainer.registry import ModelRef, Registry
+
+from data.domain import DatasetVersion, Example, Prediction, Split, TaskSpec
+from data.errors import CarpalError, NotFoundError
+from data.ledger_events import EventKind
+from data.runs import Run, RunState
+from workers.assembly import dataset, open_ledger, registry, task, train_options
+from workers.committing import commit_current
+from workers.promotion import promote
+from workers.scheduling import HEARTBEAT_S
+from workers.settings import Settings
+
+ENDED = (RunState.SUCCEEDED, RunState.FAILED)
+PREDICT_BATCH = 64
+
+log = logging.getLogger(__name__)
+
+
+def run_training(settings: Settings, ledger: Ledger, run_id: str) -> None:
+    """Works on a run until it has succeeded or failed; does nothing if it already has.
+
+    A failure with a known reason is recorded with the run and not raised: the labels are safe,
+    the policy decides when to try again.
+
+    Raises:
+        NotFoundError: There is no such run.
+    """
+    run = ledger.run(run_id)
+    if run is None:
+        raise NotFoundError(f"There is no training {run_id}.")
+    if run.state in ENDED:
+        return
+    with _only_one(settings.home) as mine:
+        if not mine:
+            log.info("Another training is at work on this host; %s waits.", run_id)
+            return
+        now = datetime.now(UTC)
+        ledger.update_run(run_id, state=RunState.RUNNING, started_at=now, heartbeat_at=now)
+        with _heartbeat(settings, run_id):
+            try:
+                _Stages(settings, ledger, run_id).work()
+            except CarpalError as error:
+                _fail(ledger, run_id, str(error))
+            except Exception as error:
+                _fail(ledger, run_id, f"{type(error).__name__}: {error}")
+                raise
+
+
+@dataclass(slots=True)
+class _Stages:
+    """The stages of one run; each notes its name and its seconds in the ledger."""
+
+    settings: Settings
+    ledger: Ledger
+    run_id: str
+
+    def work(self) -> None:
+        spec = task(self.settings)
+        with self._stage("commit"):
+            version, examples = self._commit(spec)
+        with self._stage("train"):
+            models = registry(self.settings)
+            champion = models.champion()
+            folder = self._train(spec, version, examples, models, champion)
+        with self._stage("evaluate"):
+            self._evaluate(spec, version, examples, folder, models, champion)
+        self.ledger.update_run(
+            self.run_id, state=RunState.SUCCEEDED, stage="", finished_at=datetime.now(UTC)
+        )
+
+    def _commit(self, spec: TaskSpec) -> tuple[DatasetVersion, list[Example]]:
+        repository = dataset(self.settings, spec)
+        run = self._run()
+        version = {v.name: v for v in self.ledger.versions()}.get(run.version)
+        if version is None:
+            version = commit_current(self.ledger, repository, spec, run.trigger)
+            self.ledger.update_run(self.run_id, version=version.name)
+        return version, repository.examples(version.name)
+
+    def _train(
+        self,
+        spec: TaskSpec,
+        version: DatasetVersion,
+        examples: list[Example],
+        models: Registry,
+        champion: ModelRef | None,
+    ) -> Path:
+        from trainer.train import train
+
+        folder = self.settings.home / "runs" / self.run_id / "model"
+        if (folder / "model.json").exists():
+            return folder
+        options = train_options(self.settings)
+        start = None
+        if champion is not None and options.start == "champion":
+            start = models.fetch(champion.model_version, self.settings.cache / "models")
+        trained = train(
+            spec,
+            examples,
+            options,
+            folder,
+            dataset_version=version.name,
+            provenance={"dataset_commit": version.commit, "run": self.run_id},
+            start_from=start,
+            cache=self.settings.cache / "pixels",
+        )
+        return trained.folder
+
+    def _evaluate(
+        self,
+        spec: TaskSpec,
+        version: DatasetVersion,
+        examples: list[Example],
+        folder: Path,
+        models: Registry,
+        champion: ModelRef | None,
+    ) -> None:
+        from trainer.evaluation import compare, evaluate
+        from trainer.predictor import Predictor
+
+        from workers.gate import judge
+
+        tests = [e for e in examples if e.split is Split.TEST]
+        truths = {e.radiograph_id: e.values for e in tests}
+        learnt = [e.values for e in examples if e.split is Split.TRAIN]
+        predictor = Predictor.load(folder, self.settings.device)
+        new = _predict(predictor, tests)
+        evaluation = evaluate(spec, new, truths, learnt)
+        comparison = None
+        if champion is not None and tests:
+            held = models.fetch(champion.model_version, self.settings.cache / "models")
+            before = _predict(Predictor.load(held, self.settings.device), tests)
+            comparison = compare(spec, new, before, truths)
+        decision = judge(spec.gate, evaluation, comparison)
+        metrics = evaluation.to_json()
+        models.record(folder, metrics, tags={"run": self.run_id, "version": version.name})
+        self.ledger.append(
+            EventKind.GATE,
+            predictor.model_version,
+            {"run": self.run_id, "promote": decision.promote, "reason": decision.reason},
+        )
+        if decision.promote:
+            promote(self.settings, self.ledger, models, predictor.model_version, decision.reason)
+        self.ledger.update_run(
+            self.run_id,
+            model_version=predictor.model_version,
+            promoted=decision.promote,
+            reason=decision.reason,
+            metrics=metrics,
+        )
+
+    @contextmanager
+    def _stage(self, name: str) -> Iterator[None]:
+        self.ledger.update_run(self.run_id, stage=name)
+        began = time.monotonic()
+        yield
+        seconds = {**self._run().seconds, name: round(time.monotonic() - began, 3)}
+        self.ledger.update_run(self.run_id, seconds=seconds)
+
+    def _run(self) -> Run:
+        run = self.ledger.run(self.run_id)
+        if run is None:
+            raise NotFoundError(f"There is no training {self.run_id}.")
+        return run
+
+
+def _predict(predictor: Predictor, examples: list[Example]) -> dict[str, Prediction]:
+    """Returns radiograph id -> prediction; unreadable images are left out and logged."""
+    files = [(e.radiograph_id, e.path) for e in examples]
+    predictions, errors = predictor.predict_files(files, batch_size=PREDICT_BATCH)
+    for name, error in errors.items():
+        log.warning("Test radiograph %s cannot be read: %s", name[:12], error)
+    return {p.radiograph_id: p for p in predictions}
+
+
+def _fail(ledger: Ledger, run_id: str, reason: str) -> None:
+    log.error("Training %s failed: %s", run_id, reason)
+    ledger.update_run(run_id, state=RunState.FAILED, error=reason, finished_at=datetime.now(UTC))
+
+
+@contextmanager
+def _only_one(home: Path) -> Iterator[bool]:
+    """Yields whether this process is the only one that trains in this workspace."""
+    with (home / "training.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+@contextmanager
+def _heartbeat(settings: Settings, run_id: str) -> Iterator[None]:
+    """Notes in the ledger, every few seconds, that the run's process lives."""
+    stop = threading.Event()
+
+    def beat() -> None:
+        with open_ledger(settings) as ledger:
+            while not stop.wait(HEARTBEAT_S):
+                ledger.update_run(run_id, heartbeat_at=datetime.now(UTC))
+
+    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
