@@ -17,9 +17,6 @@ from random import Random
 from typing import Any
 
 import yaml
-from data.importing import import_items
-from data.ledger import Ledger
-from data.sources import SourceItem, read_phantoms, read_rsna
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -29,7 +26,10 @@ from carpal.simulated_reader import SimulatedReader
 from carpal.up import running_stack
 from data.domain import Split, Value
 from data.errors import CarpalError, InvalidInputError, StackError
+from data.importing import import_items
+from data.ledger import Ledger
 from data.runs import Run, RunState
+from data.sources import SourceItem, read_phantoms, read_rsna
 from workers.assembly import dataset, label_studio, open_ledger, pool, task
 from workers.bootstrap import connect
 from workers.promotion import CHAMPION

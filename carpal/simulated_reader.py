@@ -12,11 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
-from labeling_config.client import LabelStudio
-from labeling_config.codec import radiograph_of_task_data, values_to_result
 
 from data.domain import Target, TaskSpec, Value
 from data.errors import LabelStudioError
+from labeling_config.client import LabelStudio
+from labeling_config.codec import radiograph_of_task_data, values_to_result
 
 PARALLEL_SUBMITS = 2
 """Readers at work at the same time while the first labels are made."""

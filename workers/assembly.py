@@ -10,13 +10,12 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from data.domain import TaskSpec
 from data.images import ImageLimits
 from data.ledger import Ledger
 from data.pool import Pool
 from labeling_config.client import LabelStudio
 from labeling_config.tasks import load_task
-
-from data.domain import TaskSpec
 from workers.policy import RetrainPolicy
 from workers.settings import Settings
 

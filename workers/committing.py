@@ -6,10 +6,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from data.consensus import consensus
-from data.ledger import Ledger
-
 from data.domain import DatasetVersion, Radiograph, Reading, TaskSpec
 from data.errors import VersionError
+from data.ledger import Ledger
 from data.ledger_events import EventKind
 
 if TYPE_CHECKING:

@@ -6,10 +6,9 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from data.ledger import Ledger
-
 from data.domain import DatasetVersion, Split
 from data.errors import NotFoundError, ServiceUnavailableError
+from data.ledger import Ledger
 from data.runs import Run, RunState
 from workers.assembly import retrain_policy
 from workers.bootstrap import project_handle

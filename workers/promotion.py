@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from data.ledger import Ledger
-
 from data.errors import ServiceUnavailableError
+from data.ledger import Ledger
 from data.ledger_events import EventKind
 from workers.queues import RESCORE_TIMEOUT_S, submit_once
 from workers.settings import Settings

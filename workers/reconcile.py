@@ -12,12 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from data.domain import Reading, TaskSpec
+from data.errors import InvalidInputError
 from data.ledger import Ledger
 from labeling_config.client import LabelStudio, TaskState
 from labeling_config.codec import annotation_to_reading
-
-from data.domain import Reading, TaskSpec
-from data.errors import InvalidInputError
 from workers.bootstrap import project_handle
 
 CURSOR = "reconcile/cursor"

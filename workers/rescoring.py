@@ -12,11 +12,10 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from data.domain import Prediction, TaskSpec
 from data.ledger import Ledger
 from labeling_config.client import LabelStudio
 from labeling_config.codec import prediction_to_json
-
-from data.domain import Prediction, TaskSpec
 from workers.assembly import label_studio, pool, registry, task
 from workers.bootstrap import project_handle
 from workers.promotion import CHAMPION, request_rescore

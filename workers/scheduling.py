@@ -8,9 +8,8 @@ from __future__ import annotations
 import logging
 from datetime import UTC, datetime, timedelta
 
-from data.ledger import Ledger
-
 from data.errors import LedgerError, ServiceUnavailableError
+from data.ledger import Ledger
 from data.ledger_events import EventKind
 from data.runs import Run, RunState
 from workers.assembly import retrain_policy

@@ -16,19 +16,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-
-from data.ledger import Ledger
-from trainer.registry import ModelRef, Registry
+from typing import TYPE_CHECKING
 
 from data.domain import DatasetVersion, Example, Prediction, Split, TaskSpec
 from data.errors import CarpalError, NotFoundError
+from data.ledger import Ledger
 from data.ledger_events import EventKind
 from data.runs import Run, RunState
+from trainer.registry import ModelRef, Registry
 from workers.assembly import dataset, open_ledger, registry, task, train_options
 from workers.committing import commit_current
 from workers.promotion import promote
 from workers.scheduling import HEARTBEAT_S
 from workers.settings import Settings
+
+if TYPE_CHECKING:
+    from trainer.predictor import Predictor
 
 ENDED = (RunState.SUCCEEDED, RunState.FAILED)
 PREDICT_BATCH = 64
@@ -137,7 +140,6 @@ class _Stages:
     ) -> None:
         from trainer.evaluation import compare, evaluate
         from trainer.predictor import Predictor
-
         from workers.gate import judge
 
         tests = [e for e in examples if e.split is Split.TEST]

@@ -1,0 +1,49 @@
+"""Write a file wholly or not at all, and say in one sentence why it could not be written."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from data.errors import StorageError
+
+DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+def write_file(path: Path, payload: bytes, mode: int = 0o644) -> None:
+    """Writes beside `path`, syncs, and renames over it: a reader sees the old file or the new one.
+
+    Args:
+        path: The file; its folder is made where it is missing.
+        payload: The whole content.
+        mode: Permission bits of the file.
+
+    Raises:
+        StorageError: The disk is full or the folder cannot be written.
+    """
+    draft = ""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(payload)
+            file.flush()
+            os.fchmod(descriptor, mode)
+            os.fsync(descriptor)
+        Path(draft).replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            Path(draft).unlink()
+        raise storage_error(error, path) from error
+
+
+def storage_error(error: OSError, path: Path) -> StorageError:
+    """The sentence for an `OSError` that came up while `path` was written."""
+    if error.errno in DISK_FULL:
+        return StorageError(
+            f"The disk that holds {path.parent} is full: free some space and try again."
+        )
+    return StorageError(f"{path} cannot be written: {error.strerror or error}.")

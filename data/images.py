@@ -1,0 +1,288 @@
+"""Bytes from outside to grey pixels, and grey pixels to what a model sees.
+
+`decode` treats its input as hostile: byte and pixel limits are checked from the header, before any
+pixel is decoded. `prepare` is the one preprocessing that training and serving share.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import struct
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from data.errors import ImageError, InvalidInputError
+
+EXTENSIONS = {"JPEG": "jpg", "PNG": "png", "TIFF": "tif", "BMP": "bmp", "WEBP": "webp"}
+"""Pillow's name of a format that is read -> extension of its files in the pool."""
+
+PIXEL_CEILING = 89_478_485
+"""Above this many pixels Pillow itself takes an image for a decompression bomb."""
+
+_BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+_DAMAGE = (
+    OSError,
+    EOFError,
+    SyntaxError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    MemoryError,
+    NotImplementedError,
+    struct.error,
+    zlib.error,
+)
+"""What Pillow's parsers raise on damaged or hostile bytes (found by fuzzing and in its source)."""
+
+_TURNS: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
+    2: np.fliplr,
+    3: lambda image: np.rot90(image, 2),
+    4: np.flipud,
+    5: np.transpose,
+    6: lambda image: np.rot90(image, -1),
+    7: lambda image: np.rot90(image, 2).T,
+    8: np.rot90,
+}
+"""EXIF orientation (TIFF 6.0, tag 274) -> what puts the first row at the top."""
+
+_ORIENTATION_TAG = 274
+
+
+@dataclass(frozen=True, slots=True)
+class ImageLimits:
+    """What is still decoded.
+
+    Attributes:
+        max_bytes: Largest file, bytes.
+        max_pixels: Largest width x height, at most `PIXEL_CEILING`.
+    """
+
+    max_bytes: int
+    max_pixels: int
+
+    def __post_init__(self) -> None:
+        if not 0 < self.max_pixels <= PIXEL_CEILING or self.max_bytes < 1:
+            raise InvalidInputError(
+                f"The largest image must be set to at least 1 byte and 1 to {PIXEL_CEILING} pixels."
+            )
+
+
+DEFAULT_LIMITS = ImageLimits(max_bytes=64 * 1024 * 1024, max_pixels=64_000_000)
+
+
+def content_id(payload: bytes) -> str:
+    """Returns the SHA-256 of a file's bytes, 64 hexadecimal digits."""
+    return hashlib.sha256(payload).hexdigest()
+
+
+def extension_of(payload: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> str:
+    """Returns the extension (`jpg`, `png`, ...) that fits the content, whatever the file's name.
+
+    Raises:
+        ImageError: As `decode`, as far as the header tells.
+    """
+    with _open(payload, limits) as image:
+        return EXTENSIONS[str(image.format)]
+
+
+def read_grey(path: Path, limits: ImageLimits = DEFAULT_LIMITS) -> NDArray[np.uint8]:
+    """Reads one image file; see `decode`.
+
+    Raises:
+        ImageError: The file is missing or unreadable, or `decode` refuses its content.
+    """
+    try:
+        if path.stat().st_size > limits.max_bytes:
+            raise ImageError(_too_many_bytes(path.stat().st_size, limits))
+        payload = path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"{path} cannot be read: {error.strerror or error}.") from error
+    try:
+        return decode(payload, limits)
+    except ImageError as error:
+        raise ImageError(f"{path.name}: {error}") from error
+
+
+def decode(payload: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> NDArray[np.uint8]:
+    """Decodes one still image (JPEG, PNG, TIFF, BMP, WebP) to 8-bit grey.
+
+    Colours become luminance (ITU-R 601), transparency becomes black, more than 8 bits are scaled
+    so that the image's own lowest value is 0 and its highest 255. An EXIF orientation is applied,
+    because the browser shows the expert the turned image.
+
+    Args:
+        payload: The file's bytes.
+        limits: What is still decoded; checked before decoding.
+
+    Returns:
+        (height, width), 0 black to 255 white, rows from top to bottom.
+
+    Raises:
+        ImageError: Not an image, cut off, damaged, too large, or with several frames.
+    """
+    with _open(payload, limits) as image:
+        try:
+            if _has_second_frame(image):
+                raise ImageError("The image holds several frames: give one radiograph per file.")
+            image.load()
+            grey = _to_grey(image)
+            turn = _TURNS.get(image.getexif().get(_ORIENTATION_TAG, 1))
+        except _DAMAGE as error:
+            raise ImageError(f"The image is cut off or damaged ({_reason(error)}).") from error
+    return np.ascontiguousarray(turn(grey) if turn else grey)
+
+
+def encode_png(image: NDArray[np.uint8]) -> bytes:
+    """Encodes (height, width) grey pixels as PNG, without loss."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def prepare(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Brings any radiograph to the square that models see, for training and serving alike.
+
+    Plain borders are cut off, the display window is set to what lies in the middle of the film
+    (films differ in exposure by a factor of ten, and lead markers are always white), and the film
+    is fitted into the square without distortion. Left and right are not exchanged.
+
+    Args:
+        image: (height, width) grey.
+        size: Side of the square, pixels, at least 8.
+
+    Returns:
+        (size, size) grey, black beside the film.
+    """
+    if image.ndim != 2 or image.dtype != np.uint8 or image.size == 0 or size < 8:
+        raise ValueError(f"expected 8-bit grey pixels and size >= 8, got {image.shape}, {size}")
+    film = _fit(_without_plain_border(image), size)
+    low, high = _display_window(film)
+    shown = np.clip((film - low) * (255 / (high - low)) + 0.5, 0, 255).astype(np.uint8)
+    square = np.zeros((size, size), np.uint8)
+    top, left = (size - film.shape[0]) // 2, (size - film.shape[1]) // 2
+    square[top : top + film.shape[0], left : left + film.shape[1]] = shown
+    return square
+
+
+def _open(payload: bytes, limits: ImageLimits) -> Image.Image:
+    if len(payload) > limits.max_bytes:
+        raise ImageError(_too_many_bytes(len(payload), limits))
+    try:
+        image = Image.open(io.BytesIO(payload), formats=tuple(EXTENSIONS))
+    except _BOMBS as error:
+        raise ImageError(
+            f"The image has more than the {limits.max_pixels} pixels that are read."
+        ) from error
+    except _DAMAGE as error:
+        raise ImageError(
+            "This is not an image that can be read: JPEG, PNG, TIFF, BMP and WebP are."
+        ) from error
+    if image.width * image.height > limits.max_pixels:
+        raise ImageError(
+            f"The image has {image.width} x {image.height} pixels, "
+            f"more than the {limits.max_pixels} that are read."
+        )
+    if image.format not in EXTENSIONS:  # a JPEG with several pictures calls itself MPO
+        raise ImageError("The image holds several frames: give one radiograph per file.")
+    return image
+
+
+def _too_many_bytes(count: int, limits: ImageLimits) -> str:
+    return f"The file has {count} bytes, more than the {limits.max_bytes} that are read."
+
+
+def _reason(error: BaseException) -> str:
+    return " ".join(str(error).split())[:120] or type(error).__name__
+
+
+def _has_second_frame(image: Image.Image) -> bool:
+    # Not n_frames: it would walk through every frame that a hostile TIFF declares.
+    try:
+        image.seek(1)
+    except EOFError:
+        return False
+    return True
+
+
+def _to_grey(image: Image.Image) -> NDArray[np.uint8]:
+    if image.mode == "L":
+        return np.asarray(image)
+    if image.mode.startswith(("I", "F")):
+        return _scale_by_range(np.asarray(image))
+    if image.has_transparency_data:
+        seen = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", seen.size, (0, 0, 0, 255)), seen)
+    return np.asarray(image.convert("L"))
+
+
+def _scale_by_range(values: NDArray[Any]) -> NDArray[np.uint8]:
+    low, high = float(values.min()), float(values.max())
+    if not np.isfinite([low, high]).all():
+        raise ImageError("The image holds values that are not finite numbers.")
+    if values.dtype.itemsize == 2:  # a table instead of floats: a tenth of the time and memory
+        table = (np.arange(2**16) - low) * (255 / max(high - low, 1)) + 0.5
+        scaled: NDArray[np.uint8] = np.clip(table, 0, 255).astype(np.uint8)[values]
+        return scaled
+    span = high - low or 1.0
+    return ((values - low) * (255 / span) + 0.5).astype(np.uint8)
+
+
+def _without_plain_border(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Cuts off outer rows and columns in which nothing is to be seen.
+
+    A row is plain if its grey values differ by no more than 6 % of the image's own range (2 to 10
+    levels), so the faint hand of a dark film is never plain. If less than a fifth of a side would
+    remain, the whole image is kept.
+    """
+    low, high = np.percentile(
+        image[:: 1 + len(image) // 128, :: 1 + image.shape[1] // 128], (1, 99)
+    )
+    plain = float(np.clip(0.06 * (high - low), 2, 10))
+    rows = np.flatnonzero(image.max(axis=1) - image.min(axis=1) > plain)
+    columns = np.flatnonzero(image.max(axis=0) - image.min(axis=0) > plain)
+    if not rows.size or np.ptp(rows) < len(image) / 5 or np.ptp(columns) < image.shape[1] / 5:
+        return image
+    return image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+def _fit(film: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
+    """Scales a film to a long side of `size` pixels; grey values stay in 0..255, with fractions.
+
+    The mean of many pixels of a dark film tells more than 256 grey levels do.
+    """
+    scale = size / max(film.shape)
+    height, width = (max(1, round(side * scale)) for side in film.shape)
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    fine = np.multiply(film, 256, dtype=np.uint16)
+    small = cv2.resize(fine, (width, height), interpolation=method)
+    return np.divide(small, 256, dtype=np.float32)
+
+
+def _display_window(film: NDArray[np.float32]) -> tuple[float, float]:
+    """Returns the grey values that become black and white.
+
+    Looked for in a coarse copy, in which a marker's thin strokes have faded, within its inner three
+    quarters, where the hand lies, and only where the grey value changes from place to place, which
+    leaves out empty background and padding.
+    """
+    side, edge = 64, 8
+    coarse = cv2.resize(film, (side, side), interpolation=cv2.INTER_AREA)
+    neighbourhood = np.ones((3, 3), np.uint8)
+    change = cv2.dilate(coarse, neighbourhood) - cv2.erode(coarse, neighbourhood)
+    inner = coarse[edge:-edge, edge:-edge]
+    seen = inner[change[edge:-edge, edge:-edge] > 1.5]
+    if seen.size < inner.size * 0.15:
+        seen = inner.ravel()
+    low, high = np.percentile(seen, (4, 97.5))
+    return float(low), float(max(high + 0.2 * (high - low), low + 8))

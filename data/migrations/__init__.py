@@ -1,0 +1,1 @@
+"""The ledger's schema, one file a change; `Ledger.open` applies what is missing."""

@@ -1,0 +1,198 @@
+"""Draws phantoms: hand radiographs made from published ossification, with a known truth.
+
+    python -m data.phantoms OUT.png     writes a contact sheet
+
+A phantom is a left hand from behind, fingers up, thumb on the right. Its bone age and its sex can
+be read off the bones, as `phantom_anatomy` has them, and nowhere else on purpose: exposure, frame,
+marker, pose and magnification are drawn without regard to them. Phantoms are for demonstrations and
+tests of the software. They are no data about children: see docs/phantoms.md.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from data import phantom_anatomy as anatomy
+from data.errors import InvalidInputError, StorageError
+from data.phantom_film import Grey, View, expose, sample_film
+from data.phantom_skeleton import Child
+
+SIDE = "left"
+MIN_SIZE_PX = 32
+MAX_SIZE_PX = 4096
+YOUNGEST_MONTHS = 6.0
+OLDEST_MONTHS = 216.0
+"""Ages that `draw_phantoms` covers."""
+
+_HAND_MM = 218.0
+"""Finger tip to wrist of an adult man, skin included."""
+_RAYS_DEG = (31.0, 10.0, 1.0, -9.0, -21.0)
+
+
+@dataclass(frozen=True, slots=True)
+class PhantomTruth:
+    """What is known of a phantom because it was drawn so.
+
+    Attributes:
+        age_months: Bone age, 0..228.
+        sex: "female" or "male".
+        side: Always "left".
+    """
+
+    age_months: float
+    sex: str
+    side: str
+
+
+def draw_hand(age_months: float, sex: str, seed: int, size: int = 256) -> Grey:
+    """Draws one hand, the same for the same arguments in every process.
+
+    A seed is a child and a film: with another age it is the same child at that age, in the same
+    pose, on the same film.
+
+    Args:
+        age_months: Bone age, 0..228.
+        sex: "female" or "male".
+        seed: At least 0.
+        size: Height of the film in pixels, 32..4096; the width is 0.74 to 0.92 of it.
+
+    Returns:
+        (size, width) grey values, 8 bit.
+
+    Raises:
+        InvalidInputError: An argument lies outside its range.
+    """
+    anatomy.check(age_months, sex)
+    _check_seed_and_size(seed, size)
+    traits, film, noise = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(3))
+    child = _sample_child(traits, age_months, sex)
+    view = _sample_view(traits, child, size)
+    return expose(child, view, sample_film(film), noise)
+
+
+def draw_phantoms(
+    count: int, seed: int, size: int = 256
+) -> Iterator[tuple[str, PhantomTruth, Grey]]:
+    """Draws phantoms of ages spread evenly over 6 to 216 months, girls and boys by turns.
+
+    The sequence is shuffled: any stretch of it holds all ages. Each phantom is its own patient.
+
+    Args:
+        count: How many, at least 0.
+        seed: At least 0; another seed gives other children.
+        size: Height in pixels, see `draw_hand`.
+
+    Yields:
+        Name ("phantom-000123", unique within the sequence), truth, image.
+
+    Raises:
+        InvalidInputError: An argument lies outside its range.
+    """
+    if count < 0:
+        raise InvalidInputError(f"The number of phantoms must not be negative, not {count}.")
+    _check_seed_and_size(seed, size)
+    rng = np.random.default_rng(np.random.SeedSequence([seed, count]))
+    slots = (np.arange(count) + rng.uniform(0.0, 1.0, count)) / max(count, 1)
+    ages = np.round(YOUNGEST_MONTHS + (OLDEST_MONTHS - YOUNGEST_MONTHS) * slots, 1)
+    seeds = rng.integers(0, 2**62, count)
+    for number, index in enumerate(rng.permutation(count)):
+        truth = PhantomTruth(float(ages[index]), anatomy.SEXES[int(index) % 2], SIDE)
+        image = draw_hand(truth.age_months, truth.sex, int(seeds[index]), size)
+        yield f"phantom-{number:06d}", truth, image
+
+
+def _check_seed_and_size(seed: int, size: int) -> None:
+    if seed < 0:
+        raise InvalidInputError(f"A phantom's seed must not be negative, not {seed}.")
+    if not MIN_SIZE_PX <= size <= MAX_SIZE_PX:
+        raise InvalidInputError(
+            f"A phantom's size must lie between {MIN_SIZE_PX} and {MAX_SIZE_PX} pixels, not {size}."
+        )
+
+
+def _sample_child(rng: np.random.Generator, age_months: float, sex: str) -> Child:
+    """Draws how one child differs from the median of its age and sex.
+
+    The bones are ahead or behind by a standard deviation of 0.4 months at birth to 2.9 from seven
+    years on: small, because the truth is the bone age and not the age by the calendar. Four fifths
+    of it are common to all centres of a child.
+    """
+    spread = 0.4 + min(0.03 * age_months, 2.5)
+    common, own = rng.normal(), rng.normal(size=len(anatomy.CENTRES))
+    ahead = spread * (0.8 * common + 0.6 * own)
+    size, width, cortex, fat = np.exp(rng.normal(0.0, (0.035, 0.03, 0.05, 0.05)))
+    splay = np.array([1.0, *[rng.normal(1.0, 0.3)] * 4])
+    rays = np.array(_RAYS_DEG) * splay + rng.normal(0.0, (8.0, 2.0, 1.5, 2.0, 3.0))
+    return Child(
+        age_months=age_months,
+        sex=sex,
+        ahead_months=dict(zip(anatomy.CENTRES, ahead.tolist(), strict=True)),
+        size=float(size),
+        width=float(width),
+        cortex=float(cortex),
+        fat=float(fat),
+        rays_deg=(float(rays[0]), *(float(r) for r in rays[1:])),
+        forearm_deg=float(np.clip(rng.normal(0.0, 5.0), -12.0, 12.0)),
+    )
+
+
+def _sample_view(rng: np.random.Generator, child: Child, size: int) -> View:
+    """Draws magnification, rotation (at most 12 degrees) and place of the hand on the film.
+
+    A larger hand fills more of the film, but less than in proportion, and magnification varies by
+    6 %: the hand's size alone does not give the age away.
+    """
+    width = round(size * rng.uniform(0.74, 0.92))
+    fill = min(0.73 * child.scale**0.25 * np.exp(rng.normal(0.0, 0.06)), 0.82)
+    scale = size * fill / (_HAND_MM * child.scale)
+    turn = np.deg2rad(np.clip(rng.normal(0.0, 5.0), -12.0, 12.0))
+    matrix = scale * np.array([[np.cos(turn), np.sin(turn)], [np.sin(turn), -np.cos(turn)]])
+    middle = np.array([8.0, _HAND_MM / 2 - 3.0]) * child.scale
+    x = width * (0.5 + rng.uniform(-0.04, 0.04))
+    y = size * (fill / 2 + rng.uniform(0.07, 0.13))
+    return View(matrix, np.array([x, y]) - matrix @ middle, size, width)
+
+
+_SHEET_AGES = (0.0, 12.0, 36.0, 72.0, 108.0, 144.0, 180.0, 216.0)
+
+
+def contact_sheet(seed: int = 1, size: int = 256) -> Grey:
+    """Draws girls (above) and boys (below) of eight ages beside each other."""
+    rows = []
+    for sex in anatomy.SEXES:
+        row = []
+        for number, age in enumerate(_SHEET_AGES):
+            film = np.zeros((size, size), np.uint8)
+            hand = draw_hand(age, sex, seed + number, size)
+            film[:, (size - hand.shape[1]) // 2 :][:, : hand.shape[1]] = hand
+            caption = f"{sex}, {age:.0f} months"
+            where = (round(0.02 * size), round(0.98 * size))
+            cv2.putText(film, caption, where, cv2.FONT_HERSHEY_SIMPLEX, size / 640, 255, 1)
+            row.append(film)
+        rows.append(np.hstack(row))
+    return np.asarray(np.vstack(rows), np.uint8)
+
+
+def main(arguments: list[str]) -> int:
+    """Writes the contact sheet to the file that is named."""
+    if len(arguments) != 1:
+        sys.stderr.write("Usage: python -m data.phantoms OUT.png\n")
+        return 2
+    target = Path(arguments[0])
+    try:
+        target.write_bytes(cv2.imencode(".png", contact_sheet())[1].tobytes())
+    except OSError as error:
+        problem = StorageError(f"{target} cannot be written: {error.strerror}.")
+        sys.stderr.write(f"{problem}\n")
+        return problem.exit_status
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

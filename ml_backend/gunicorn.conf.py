@@ -1,0 +1,51 @@
+# ruff: noqa: N999 the name is gunicorn's
+"""How gunicorn serves the backend: `gunicorn "ml_backend.app:create_app()" -c THIS_FILE`.
+
+One process, many threads; `--workers 2` or WEB_CONCURRENCY=2 makes it two. The application is
+built in each process after the fork: torch and CUDA do not survive one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ml_backend.metrics import MAX_PROCESSES, shared_counters
+from ml_backend.serving import MAX_COMPUTING
+from workers.settings import Settings
+
+_settings = Settings.load()
+
+bind = f"{_settings.backend_host}:{_settings.backend_port}"
+worker_class = "gthread"
+threads = 2 * MAX_COMPUTING
+preload_app = False
+timeout = 60
+"""Seconds without a sign of life after which a process is replaced; a long request is none."""
+graceful_timeout = 30
+"""Seconds that requests under way have to end after SIGTERM."""
+keepalive = 5
+control_socket_disable = True
+accesslog = "-"
+access_log_format = '%(t)s %(h)s "%(m)s %(U)s" %(s)s %(B)s bytes %(M)s ms'
+"""No query, no header, no user name: nothing secret can be in a line."""
+
+
+def on_starting(server: Any) -> None:
+    """Makes the counters before the first process is forked, so that all share them."""
+    shared_counters()
+
+
+def pre_fork(server: Any, worker: Any) -> None:
+    """Gives a new process a row of the counters that no living one has."""
+    taken = {getattr(other, "counters_row", None) for other in server.WORKERS.values()}
+    worker.counters_row = min(set(range(MAX_PROCESSES)) - taken)
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    """Makes the new process write to its row."""
+    shared_counters().use_row(worker.counters_row)
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """Notes that a process that has ended serves nothing any more."""
+    shared_counters().set_model_version("", row=worker.counters_row)

@@ -1,0 +1,42 @@
+"""Reads JSON requests."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from flask import request
+
+from data.errors import InvalidInputError
+
+MAX_JSON_BYTES = 32 * 1024 * 1024
+"""Largest JSON request: some ten thousand tasks."""
+
+
+def json_object() -> dict[str, Any]:
+    """Returns the JSON object in the body of the request, whatever its content type says.
+
+    Raises:
+        InvalidInputError: The body is not a JSON object.
+        RequestEntityTooLarge: It is larger than `MAX_JSON_BYTES`.
+    """
+    request.max_content_length = MAX_JSON_BYTES
+    try:
+        body = json.loads(request.get_data())
+    except (ValueError, RecursionError) as error:
+        raise InvalidInputError("The body of the request is not readable as JSON.") from error
+    if not isinstance(body, dict):
+        raise InvalidInputError("The body of the request must be a JSON object.")
+    return body
+
+
+def text_or_none(body: dict[str, Any], key: str) -> str | None:
+    """Returns a text of the body, or None if it is absent.
+
+    Raises:
+        InvalidInputError: It is something else.
+    """
+    value = body.get(key)
+    if value is not None and not isinstance(value, str):
+        raise InvalidInputError(f"{key!r} must be text.")
+    return value

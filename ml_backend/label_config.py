@@ -1,0 +1,55 @@
+"""Whether a Label Studio project asks what our task asks.
+
+A project may explain more or lay things out differently than the task's `config.xml`; what counts
+is that each target is there under its name, of its kind, with its choices.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from xml.etree import ElementTree
+
+from data.domain import Target, TaskSpec
+from data.errors import InvalidInputError
+
+TAG_OF_KIND = {"number": "Number", "choice": "Choices"}
+
+
+@lru_cache(maxsize=16)
+def check_label_config(spec: TaskSpec, label_config: str) -> None:
+    """Does nothing if predictions of the task fit into a project with this configuration.
+
+    Args:
+        spec: Our task.
+        label_config: The project's labelling configuration (XML).
+
+    Raises:
+        InvalidInputError: They do not fit; the sentence names the first difference.
+    """
+    try:
+        # expat bounds entity expansion, and ElementTree opens no external entity.
+        root = ElementTree.fromstring(label_config)  # noqa: S314
+    except (ElementTree.ParseError, ValueError) as error:
+        raise InvalidInputError(f"The labelling configuration is not XML: {error}.") from error
+    tags = {tag.get("name"): tag for tag in root.iter() if tag.get("name")}
+    image = tags.get(spec.image_tag)
+    if image is None or image.tag != "Image":
+        raise _differs(spec, f'has no <Image name="{spec.image_tag}">')
+    for target in spec.targets:
+        _check_target(spec, target, tags.get(target.name))
+
+
+def _check_target(spec: TaskSpec, target: Target, tag: ElementTree.Element | None) -> None:
+    kind = TAG_OF_KIND[target.kind]
+    if tag is None or tag.tag != kind or tag.get("toName") != spec.image_tag:
+        raise _differs(spec, f'has no <{kind} name="{target.name}" toName="{spec.image_tag}">')
+    choices = {choice.get("value") for choice in tag.iter("Choice")}
+    if target.kind == "choice" and choices != set(target.choices):
+        offered = ", ".join(sorted(str(choice) for choice in choices))
+        raise _differs(spec, f"offers other choices for {target.name!r}: {offered}")
+
+
+def _differs(spec: TaskSpec, how: str) -> InvalidInputError:
+    return InvalidInputError(
+        f"This backend works on the task {spec.name!r}, and the labelling configuration {how}."
+    )

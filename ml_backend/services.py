@@ -1,0 +1,156 @@
+"""What the routes work with: ports, and the real parts behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.domain import DatasetVersion, Prediction, Radiograph, TaskSpec
+from data.errors import NotFoundError
+from data.images import ImageLimits
+from data.ledger import Ledger as SqlLedger
+from data.ledger_events import Event, EventKind
+from data.runs import Run, RunState
+from ml_backend.metrics import Counters, shared_counters
+from ml_backend.serving import ModelServer, Predictor, Served
+from workers import assembly
+from workers.bootstrap import project_handle
+from workers.policy import Decision, decide
+from workers.queues import request_reconcile
+from workers.scheduling import loop_state
+from workers.settings import Settings
+
+if TYPE_CHECKING:
+    from trainer.registry import Registry
+
+
+class Ledger(Protocol):
+    """What the backend asks of the ledger; see `data.ledger.Ledger`."""
+
+    def append(self, kind: EventKind, subject: str, payload: Mapping[str, Any]) -> int:
+        """Records an event and returns its sequence number."""
+
+    def events(self, after: int = 0, kinds: Collection[EventKind] | None = None) -> Iterator[Event]:
+        """Yields the events after a sequence number."""
+
+    def head(self) -> tuple[int, str]:
+        """Returns sequence number and hash of the last event."""
+
+    def radiograph(self, radiograph_id: str) -> Radiograph | None:
+        """Returns a radiograph of the pool."""
+
+    def prediction(self, radiograph_id: str, model_version: str) -> Prediction | None:
+        """Returns what a model version has said of a radiograph."""
+
+    def add_predictions(self, predictions: Sequence[Prediction]) -> int:
+        """Records predictions and returns how many are new."""
+
+    def runs(self, states: Collection[RunState] | None = None) -> list[Run]:
+        """Returns the training runs."""
+
+    def latest_version(self) -> DatasetVersion | None:
+        """Returns the newest dataset version."""
+
+
+class Models(Protocol):
+    """What the backend asks of the model server; see `ml_backend.serving.ModelServer`."""
+
+    @property
+    def served(self) -> Served:
+        """What serves now."""
+
+    def versions(self) -> list[str]:
+        """Returns the versions of all registered models, the one that serves first."""
+
+    def reserve(self) -> AbstractContextManager[None]:
+        """Holds one of the places for requests that compute."""
+
+    def predict(
+        self, predictor: Predictor, images: Sequence[NDArray[np.uint8]], ids: Sequence[str]
+    ) -> list[Prediction]:
+        """Returns one prediction per grey image (height, width), in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The parts of one process.
+
+    Attributes:
+        settings: Credentials and limits.
+        spec: The task of the workspace.
+        ledger: Journal, radiographs, predictions, runs.
+        models: The model that serves.
+        counters: What `/metrics` shows.
+        limits: Under which images are read.
+        fetch_upload: Reads what was uploaded into Label Studio, by its path below `/data/upload/`.
+        reconcile: Asks for a reconcile, saying why; ServiceUnavailableError if nobody can be asked.
+        project: Returns the id of the workspace's Label Studio project; None: not joined yet.
+        decision: Returns whether a training would start now, and why or why not.
+    """
+
+    settings: Settings
+    spec: TaskSpec
+    ledger: Ledger
+    models: Models
+    counters: Counters
+    limits: ImageLimits
+    fetch_upload: Callable[[str], bytes]
+    reconcile: Callable[[str], object]
+    project: Callable[[], int | None]
+    decision: Callable[[], Decision]
+
+
+def build_services(settings: Settings) -> Services:
+    """Opens the workspace's real parts and begins to follow the model registry."""
+    spec = assembly.task(settings)
+    ledger = SqlLedger.open(settings.ledger)
+    counters = shared_counters()
+    models = ModelServer(
+        lambda: _registry(settings),
+        lambda folder: _load_model(settings, folder),
+        task=spec.name,
+        cache=settings.cache / "models",
+        counters=counters,
+    )
+    models.start()
+    return Services(
+        settings=settings,
+        spec=spec,
+        ledger=ledger,
+        models=models,
+        counters=counters,
+        limits=assembly.image_limits(settings),
+        fetch_upload=lambda address: assembly.label_studio(settings).fetch(address),
+        reconcile=lambda reason: request_reconcile(settings, reason),
+        project=lambda: _project(ledger),
+        decision=lambda: decide(
+            assembly.retrain_policy(settings), loop_state(ledger, datetime.now(UTC))
+        ),
+    )
+
+
+def _registry(settings: Settings) -> Registry:
+    """Opens the registry; torch comes with it, so that a first champion is loaded at once."""
+    import trainer.predictor  # noqa: F401
+
+    return assembly.registry(settings)
+
+
+def _load_model(settings: Settings, folder: Path) -> Predictor:
+    from trainer.predictor import Predictor
+
+    return Predictor.load(folder, settings.device)
+
+
+def _project(ledger: SqlLedger) -> int | None:
+    try:
+        return project_handle(ledger).id
+    except NotFoundError:
+        return None

@@ -1,0 +1,268 @@
+"""The model that serves, replaced while requests run.
+
+A thread of each process looks at the registry twice a second. A new champion is fetched, checked
+and tried out off the request path; then one reference is swapped. A request takes the reference
+once and keeps it to its end, so no answer mixes two versions and none waits for a load. A
+champion that cannot be loaded changes nothing: the old model goes on serving, and the reason is
+on `/health`, on the page and in the metrics.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.domain import Prediction
+from data.errors import CarpalError, ModelError, ServiceUnavailableError
+from ml_backend.metrics import MODEL_LOADS, Counters
+
+POLL_S = 0.5
+"""A promotion is seen this late at most, plus the time to load."""
+RETRY_S = 30.0
+"""A champion that could not be loaded is tried again after this long."""
+FIRST_LOOK_S = 15.0
+"""A starting process takes requests after its first look at the registry, or after this long."""
+MAX_COMPUTING = 8
+"""Requests that may read images and wait for the model at the same time. It is half of the
+server's threads, so that `/health`, webhooks and stored predictions never wait for a model."""
+TRIAL_SIZE = 64
+"""Edge, in pixels, of the grey ramp that a model has to answer before it serves."""
+
+log = logging.getLogger(__name__)
+
+
+class BusyError(ServiceUnavailableError):
+    """As many requests compute as may."""
+
+
+class Predictor(Protocol):
+    """What is asked of a loaded model (see `trainer.predictor.Predictor`)."""
+
+    @property
+    def model_version(self) -> str:
+        """Version, such as `v0003-1a2b3c4d`."""
+        ...
+
+    @property
+    def spec_name(self) -> str:
+        """The task that the model was trained for."""
+        ...
+
+    def predict_images(
+        self, images: Sequence[NDArray[np.uint8]], ids: Sequence[str]
+    ) -> list[Prediction]:
+        """Returns one prediction per grey image (height, width), in order."""
+        ...
+
+
+class ModelRef(Protocol):
+    """What the registry says of a model."""
+
+    @property
+    def model_version(self) -> str:
+        """Version, such as `v0003-1a2b3c4d`."""
+        ...
+
+
+class Registry(Protocol):
+    """What is asked of the model registry (see `trainer.registry.Registry`)."""
+
+    def champion(self) -> ModelRef | None:
+        """Returns the model that is to serve, if there is one."""
+        ...
+
+    def fetch(self, model_version: str, cache: Path) -> Path:
+        """Returns the folder of a model, copied to the cache and checked."""
+        ...
+
+    def models(self) -> Sequence[ModelRef]:
+        """Returns every registered model."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What serves at one moment.
+
+    Attributes:
+        predictor: The model; None: there is none yet.
+        error: Why the registry's champion is not the one that serves; empty: it is.
+    """
+
+    predictor: Predictor | None = None
+    error: str = ""
+
+    @property
+    def model_version(self) -> str:
+        """Version of the model that serves; empty: there is none."""
+        return self.predictor.model_version if self.predictor else ""
+
+
+class ModelServer:
+    """Follows the registry's champion and predicts with it.
+
+    Args:
+        open_registry: Called once, in the thread that follows: MLflow takes seconds to import.
+        load: Loads the model in a folder.
+        task: Name of the task that a model must belong to.
+        cache: Folder for fetched models.
+        counters: Told of every load.
+        poll_s: Seconds between two looks at the registry.
+    """
+
+    def __init__(
+        self,
+        open_registry: Callable[[], Registry],
+        load: Callable[[Path], Predictor],
+        *,
+        task: str,
+        cache: Path,
+        counters: Counters,
+        poll_s: float = POLL_S,
+    ) -> None:
+        self._open_registry = open_registry
+        self._load = load
+        self._task = task
+        self._cache = cache
+        self._counters = counters
+        self._poll_s = poll_s
+        self._served = Served()
+        self._registry: Registry | None = None
+        self._failed: tuple[str, float] = ("", 0.0)
+        self._inference = threading.Lock()
+        self._places = threading.BoundedSemaphore(MAX_COMPUTING)
+        self._looked = threading.Event()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="model-server", daemon=True)
+
+    def start(self) -> None:
+        """Begins to follow the registry, and returns after the first look at it."""
+        self._thread.start()
+        if not self._looked.wait(FIRST_LOOK_S):
+            log.warning("The model registry has not answered yet; the backend starts without it.")
+
+    def stop(self) -> None:
+        """Ends the thread."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    @property
+    def served(self) -> Served:
+        """What serves now; a request reads this once."""
+        return self._served
+
+    def versions(self) -> list[str]:
+        """Returns the versions of all registered models, the one that serves first.
+
+        Raises:
+            ServiceUnavailableError: The registry does not answer.
+        """
+        if self._registry is None:
+            raise ServiceUnavailableError("The model registry has not answered yet.")
+        serving = self._served.model_version
+        names = [model.model_version for model in self._registry.models()]
+        return [name for name in names if name == serving] + [n for n in names if n != serving]
+
+    @contextmanager
+    def reserve(self) -> Iterator[None]:
+        """Holds one of the places for requests that compute.
+
+        Raises:
+            BusyError: All places are taken.
+        """
+        if not self._places.acquire(blocking=False):
+            raise BusyError(
+                "The backend computes as many predictions as it can; ask again in a moment."
+            )
+        try:
+            yield
+        finally:
+            self._places.release()
+
+    def predict(
+        self, predictor: Predictor, images: Sequence[NDArray[np.uint8]], ids: Sequence[str]
+    ) -> list[Prediction]:
+        """Predicts, one batch at a time in this process: parallel batches only slow each other."""
+        with self._inference:
+            return predictor.predict_images(images, ids)
+
+    def look(self) -> None:
+        """Looks at the registry once and follows a new champion."""
+        try:
+            self._look()
+        except CarpalError as error:
+            self._complain(str(error))
+        finally:
+            self._looked.set()
+
+    def _follow(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self.look()
+            except Exception:
+                # The edge of the thread: whatever one look raises, the next is made.
+                log.exception("Looking for a new champion failed.")
+                self._complain("Looking for a new champion failed unexpectedly; see the log.")
+            self._stop.wait(self._poll_s)
+
+    def _look(self) -> None:
+        if self._registry is None:
+            self._registry = self._open_registry()
+        champion = self._registry.champion()
+        if champion is None:
+            self._serve(None)
+            return
+        version = champion.model_version
+        if version == self._served.model_version:
+            self._serve(self._served.predictor)
+            return
+        failed_version, retry_at = self._failed
+        if version == failed_version and time.monotonic() < retry_at:
+            return
+        self._failed = (version, time.monotonic() + RETRY_S)
+        self._serve(self._loaded(self._registry, version))
+        self._failed = ("", 0.0)
+
+    def _loaded(self, registry: Registry, version: str) -> Predictor:
+        began = time.monotonic()
+        try:
+            predictor = self._load(registry.fetch(version, self._cache))
+            self._try_out(predictor, version)
+        except Exception:
+            self._counters.add(MODEL_LOADS, "failed")
+            raise
+        self._counters.add(MODEL_LOADS, "loaded")
+        log.info("Model %s serves after %.2f s of loading.", version, time.monotonic() - began)
+        return predictor
+
+    def _try_out(self, predictor: Predictor, version: str) -> None:
+        """Raises ModelError unless the model is the one meant, of our task, and answers."""
+        if predictor.model_version != version:
+            raise ModelError(f"Model {version} calls itself {predictor.model_version}.")
+        if predictor.spec_name != self._task:
+            raise ModelError(
+                f"Model {version} was trained for {predictor.spec_name!r}, not {self._task!r}."
+            )
+        ramp = np.tile(np.arange(TRIAL_SIZE, dtype=np.uint8) * 4, (TRIAL_SIZE, 1))
+        predictor.predict_images([ramp], ["trial"])
+
+    def _serve(self, predictor: Predictor | None) -> None:
+        if predictor is self._served.predictor and not self._served.error:
+            return
+        self._served = Served(predictor)
+        self._counters.set_model_version(self._served.model_version)
+
+    def _complain(self, sentence: str) -> None:
+        if self._served.error != sentence:
+            log.error("%s Serving: %s.", sentence, self._served.model_version or "no model")
+        self._served = Served(self._served.predictor, sentence)

@@ -1,0 +1,101 @@
+"""One real workbench for all tests of this folder: every service, on free ports, on phantoms."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from carpal.free_ports import with_free_ports
+from carpal.simulated_reader import SimulatedReader
+from carpal.up import running_stack
+from data.domain import Split, Value
+from data.importing import import_items
+from data.ledger import Ledger
+from data.sources import read_phantoms
+from tests.conftest import missing
+from workers.assembly import label_studio, open_ledger, pool, task
+from workers.bootstrap import connect
+from workers.settings import Settings, ensure_secrets
+
+PHANTOMS = 240
+FIRST_LABELS = 60
+LATER_LABELS = 12
+WAIT_S = 240.0
+
+
+@dataclass(frozen=True)
+class Workbench:
+    """A running stack and what the tests ask of it."""
+
+    settings: Settings
+    project: int
+    reader: SimulatedReader
+    ledger: Ledger
+
+    def wait(self, condition: Callable[[], bool], what: str, limit_s: float = WAIT_S) -> None:
+        """Waits until the condition holds; fails with `what` after the limit."""
+        end = time.monotonic() + limit_s
+        while not condition():
+            if time.monotonic() > end:
+                pytest.fail(f"Not within {limit_s:.0f} s: {what}")
+            time.sleep(0.1)
+
+
+@pytest.fixture(scope="session")
+def workbench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workbench]:
+    """Starts the stack once; its workspace is new."""
+    python = Settings.load().label_studio_python.absolute()
+    if not python.exists():
+        missing(f"Label Studio's environment is not there ({python}); 'make setup' makes it.")
+    home = tmp_path_factory.mktemp("workbench")
+    settings = _settings(home, python)
+    truths = _fill(settings)
+    with running_stack(settings, Console(file=open(os.devnull, "w"))):  # noqa: SIM115
+        project = connect(settings)
+        with open_ledger(settings) as ledger:
+            reader = SimulatedReader(
+                label_studio(settings), project, task(settings), truths, error_sd=3.0
+            )
+            yield Workbench(settings, project, reader, ledger)
+
+
+def _settings(home: Path, python: Path) -> Settings:
+    ensure_secrets(home)
+    config = home / "train.yaml"
+    config.write_text("image_size: 96\n")
+    return with_free_ports(
+        replace(
+            Settings.load({"CARPAL_HOME": str(home)}),
+            label_studio_python=python,
+            train_config=str(config),
+            retrain_first_after=FIRST_LABELS,
+            retrain_after=LATER_LABELS,
+            retrain_min_new=1,
+            retrain_max_wait_s=0,
+            reconcile_interval_s=5,
+            test_share=0.2,
+            calibration_share=0.15,
+        )
+    )
+
+
+def _fill(settings: Settings) -> dict[str, Mapping[str, Value]]:
+    items = list(read_phantoms(PHANTOMS, seed=11, size=192))
+    with open_ledger(settings) as ledger:
+        report = import_items(
+            iter(items),
+            pool=pool(settings),
+            ledger=ledger,
+            source="phantoms",
+            salt=settings.salt,
+            calibration_share=settings.calibration_share,
+            test_share=settings.test_share,
+            reference_splits=frozenset({Split.CALIBRATION, Split.TEST}),
+        )
+    return {report.radiograph_ids[item.name]: item.values for item in items}
