@@ -9,8 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from random import Random
@@ -18,19 +17,18 @@ from typing import Any
 
 import yaml
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from carpal.demo_report import draw_plot, print_table
+from carpal.filling import fill_pool, phantoms, progress_bar, rsna
 from carpal.free_ports import with_free_ports
 from carpal.simulated_reader import SimulatedReader
 from carpal.up import running_stack
-from data.domain import Split, Value
+from data.domain import Value
 from data.errors import CarpalError, InvalidInputError, StackError
-from data.importing import import_items
 from data.ledger import Ledger
 from data.runs import Run, RunState
-from data.sources import SourceItem, read_phantoms, read_rsna
-from workers.assembly import dataset, label_studio, open_ledger, pool, task
+from data.sources import SourceItem
+from workers.assembly import dataset, label_studio, open_ledger, task
 from workers.bootstrap import connect
 from workers.promotion import CHAMPION
 from workers.rescoring import SCORED, open_tasks
@@ -38,11 +36,8 @@ from workers.settings import Settings, ensure_secrets
 
 MARKER = "carpal-demo-workspace"
 """A folder is only ever emptied if this file, written by an earlier demo, lies in it."""
-PHANTOM_SIZE = 256
 ROUND_TIMEOUT_S = 3600.0
 POLL_S = 0.25
-HELD_OUT = frozenset({Split.CALIBRATION, Split.TEST})
-"""The source's own values serve as reference here, as an adjudicated test set would."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +113,7 @@ def run_demo(
     settings = _workspace(options, settings)
     truths = _import(options, settings, console)
     with running_stack(settings, console):
-        with _progress(console, "Tasks in Label Studio", 0) as advance_to:
+        with progress_bar(console, "Tasks in Label Studio", 0) as advance_to:
             project = connect(settings, advance_to)
         reader = SimulatedReader(
             label_studio(settings), project, task(settings), truths, options.reader_sd, options.seed
@@ -189,34 +184,19 @@ def _train_config(options: DemoOptions, home: Path) -> Path:
 def _import(
     options: DemoOptions, settings: Settings, console: Console
 ) -> dict[str, Mapping[str, Value]]:
-    """Fills the pool; returns radiograph id -> true values."""
-    items: Iterator[SourceItem]
+    """Fills the pool; returns radiograph id -> true values, which only the reader knows."""
     if options.data is None:
-        source, items = "phantoms", read_phantoms(options.pool, options.seed, PHANTOM_SIZE)
+        source = phantoms(options.pool, options.seed)
     else:
-        source, items = "rsna", read_rsna(options.data, options.pool, options.seed)
+        source = rsna(options.data, options.pool, options.seed)
     truths: dict[str, Mapping[str, Value]] = {}
 
     def remembered() -> Iterator[SourceItem]:
-        for item in items:
+        for item in source.items:
             truths[item.name] = item.values
             yield item
 
-    with (
-        open_ledger(settings) as ledger,
-        _progress(console, f"Import of {options.pool} {source}", options.pool) as advance_to,
-    ):
-        report = import_items(
-            remembered(),
-            pool=pool(settings),
-            ledger=ledger,
-            source=source,
-            salt=settings.salt,
-            calibration_share=settings.calibration_share,
-            test_share=settings.test_share,
-            reference_splits=HELD_OUT,
-            progress=lambda done: advance_to(done, options.pool),
-        )
+    report = fill_pool(settings, replace(source, items=remembered()), console)
     return {report.radiograph_ids[n]: v for n, v in truths.items() if n in report.radiograph_ids}
 
 
@@ -224,7 +204,7 @@ def _round(
     number: int, options: DemoOptions, settings: Settings, reader: SimulatedReader, console: Console
 ) -> Round:
     count = options.seed_labels if number == 1 else options.labels_per_round
-    with _progress(console, f"Round {number}: labels", count) as advance_to:
+    with progress_bar(console, f"Round {number}: labels", count) as advance_to:
         done = 0
 
         def advance() -> None:
@@ -317,11 +297,3 @@ def _wait_for_user(settings: Settings, console: Console) -> None:
             time.sleep(3600)
     except KeyboardInterrupt:
         console.print("Stopping.")
-
-
-@contextmanager
-def _progress(console: Console, title: str, total: int) -> Iterator[Callable[[int, int], None]]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeElapsedColumn(), console=console) as bar:
-        line = bar.add_task(title, total=total or None)
-        yield lambda done, of: bar.update(line, completed=done, total=of)

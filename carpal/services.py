@@ -24,6 +24,8 @@ LOOPBACK = "127.0.0.1"
 ANSWER_TIMEOUT_S = 1.0
 LABEL_STUDIO_TIMEOUT_S = 240.0
 """Bounds a start that has to make Label Studio's database (50 s on two cores)."""
+BEFORE_WORK = ("redis", "label-studio", "backend")
+"""What the workers talk to; only at the first start is it waited for."""
 HEAVY_STOP_S = 3.0
 """A training under way is not waited for: it starts again from its dataset version."""
 
@@ -42,9 +44,9 @@ def services(settings: Settings) -> list[Service]:
         stack.append(_label_studio(settings))
     stack += [
         _backend(settings),
-        _ours(settings, "worker-light", "workers.worker", "light"),
-        replace(_ours(settings, "worker-heavy", "workers.worker", "heavy"), stop_timeout_s=3.0),
-        _ours(settings, "timer", "workers.timer"),
+        _worker(settings, "light"),
+        replace(_worker(settings, "heavy"), stop_timeout_s=HEAVY_STOP_S),
+        _ours(settings, "timer", "workers.timer", after=BEFORE_WORK),
     ]
     if not urlsplit(settings.mlflow_uri).scheme.startswith("http"):
         stack.append(_mlflow(settings))
@@ -67,12 +69,12 @@ def with_absolute_paths(settings: Settings) -> Settings:
     if not python.is_absolute():
         here = Path.cwd() / python
         python = here if here.exists() else ROOT / python
-    config = settings.train_config
     return replace(
         settings,
         home=settings.home.absolute(),
         label_studio_python=python,
-        train_config=str(Path(config).expanduser().absolute()) if config else "",
+        train_config=_absolute(settings.train_config),
+        dvc_remote=_absolute(settings.dvc_remote),
     )
 
 
@@ -88,12 +90,19 @@ def http_answers(host: str, port: int, path: str) -> bool:
         connection.close()
 
 
+def _absolute(address: str) -> str:
+    if not address or "://" in address:
+        return address
+    return str(Path(address).expanduser().absolute())
+
+
 def _redis(settings: Settings) -> Service:
     return Service(
         name="redis",
         argv=redis_server.argv(settings),
         log=_log(settings, "redis"),
         cwd=settings.home,
+        prepare=partial(redis_server.write_configuration, settings),
         ready=partial(redis_server.answers, settings),
         ready_timeout_s=20.0,
         address=(LOOPBACK, settings.redis_port),
@@ -118,12 +127,9 @@ def _label_studio(settings: Settings) -> Service:
 def _backend(settings: Settings) -> Service:
     configuration = ROOT / "ml_backend" / "gunicorn.conf.py"
     host = LOOPBACK if settings.backend_host == "0.0.0.0" else settings.backend_host  # noqa: S104
+    arguments = ("ml_backend.app:create_app()", "--config", str(configuration))
     return replace(
-        _ours(settings, "backend", "gunicorn", "ml_backend.app:create_app()"),
-        argv=(
-            *(sys.executable, "-m", "gunicorn", "ml_backend.app:create_app()"),
-            *("--config", str(configuration)),
-        ),
+        _ours(settings, "backend", "gunicorn", *arguments),
         ready=_http_ready(host, settings.backend_port, "/health"),
         address=(settings.backend_host, settings.backend_port),
         port_setting="CARPAL_BACKEND_PORT",
@@ -131,14 +137,13 @@ def _backend(settings: Settings) -> Service:
 
 
 def _mlflow(settings: Settings) -> Service:
-    artifacts = settings.home / "mlflow" / "artifacts"
-    artifacts.mkdir(parents=True, exist_ok=True)
+    folder = settings.home / "mlflow"
     return Service(
         name="mlflow",
         argv=(
             *(sys.executable, "-m", "mlflow", "server", "--workers", "1"),
             *("--host", LOOPBACK, "--port", str(settings.mlflow_port)),
-            *("--no-serve-artifacts", "--default-artifact-root", str(artifacts)),
+            *("--no-serve-artifacts", "--default-artifact-root", str(folder / "artifacts")),
         ),
         # The address of the store may hold a password, so it stands in the environment.
         env={
@@ -148,7 +153,8 @@ def _mlflow(settings: Settings) -> Service:
             "PYTHONUNBUFFERED": "1",
         },
         log=_log(settings, "mlflow"),
-        cwd=settings.home,
+        cwd=folder,
+        prepare=partial(folder.mkdir, parents=True, exist_ok=True),
         ready=_http_ready(LOOPBACK, settings.mlflow_port, "/health"),
         ready_timeout_s=120.0,
         # Nobody waits for its pages; whoever trains opens the store directly.
@@ -158,7 +164,13 @@ def _mlflow(settings: Settings) -> Service:
     )
 
 
-def _ours(settings: Settings, name: str, module: str, *arguments: str) -> Service:
+def _worker(settings: Settings, queue: str) -> Service:
+    return _ours(settings, f"worker-{queue}", "workers.worker", queue, after=BEFORE_WORK)
+
+
+def _ours(
+    settings: Settings, name: str, module: str, *arguments: str, after: tuple[str, ...] = ()
+) -> Service:
     return Service(
         name=name,
         argv=(sys.executable, "-m", module, *arguments),
@@ -170,7 +182,7 @@ def _ours(settings: Settings, name: str, module: str, *arguments: str) -> Servic
         },
         log=_log(settings, name),
         cwd=ROOT,
-        after=("redis",),
+        after=after,
     )
 
 

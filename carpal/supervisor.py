@@ -47,6 +47,11 @@ class Supervisor:
         self._stopping = False
         self._impatient = False
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the services."""
+        return tuple(self._watches)
+
     def __enter__(self) -> Self:
         self.start()
         return self
@@ -83,7 +88,7 @@ class Supervisor:
         Raises:
             StackError: One of them does not come up, or the stack is being stopped.
         """
-        for name in names or tuple(self._watches):
+        for name in names or self.names:
             watch = self._watches[name]
             while watch.ready_at is None:
                 if watch.hopeless:
@@ -136,7 +141,7 @@ class Supervisor:
         try:
             while not self._stopping:
                 for watch in self._watches.values():
-                    may_start = not self._stopping and self._are_ready(watch.service.after)
+                    may_start = not self._stopping and self._were_ready(watch.service.after)
                     if watch.tick(time.monotonic(), may_start=may_start):
                         self._write_record()
                 time.sleep(TICK_S)
@@ -147,9 +152,8 @@ class Supervisor:
             finally:
                 self._ended.set()
 
-    def _are_ready(self, names: Sequence[str]) -> bool:
-        watches = [self._watches[name] for name in names if name in self._watches]
-        return all(watch.ready_at is not None for watch in watches)
+    def _were_ready(self, names: Sequence[str]) -> bool:
+        return all(self._watches[name].was_ready for name in names if name in self._watches)
 
     def _write_record(self) -> None:
         started = {

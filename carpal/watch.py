@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from carpal import processes
-from data.errors import StackError
+from data.errors import CarpalError, StackError
 
 FIRST_BACKOFF_S = 1.0
 LAST_BACKOFF_S = 30.0
@@ -33,11 +33,13 @@ class Service:
         log: What it prints is added to this file.
         env: Variables added to the environment that the supervisor itself has.
         cwd: Its working directory.
+        prepare: Makes what the program needs (configuration, folders), before each start.
         ready: Whether it answers; asked again and again, so it must return within a second or
             two. None: it counts as ready once it is started.
         ready_timeout_s: A service that does not answer this long after its start is restarted.
         stop_timeout_s: A service that lives this long after SIGTERM gets SIGKILL.
-        after: Services that must be ready before this one is started; they are ended after it.
+        after: Services that must have been ready once before this one is started, and that are
+            ended after it; those that are not part of the stack are not waited for.
         address: Host and port that it listens on, or None.
         port_setting: The variable that chooses the port.
     """
@@ -47,6 +49,7 @@ class Service:
     log: Path
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     cwd: Path = Path()
+    prepare: Callable[[], None] | None = None
     ready: Callable[[], bool] | None = None
     ready_timeout_s: float = 60.0
     stop_timeout_s: float = 10.0
@@ -81,6 +84,7 @@ class Watch:
         process: None while it is not running.
         born: Time of birth of the process, by which it is known again.
         ready_at: When it first answered (monotonic clock), None while it does not.
+        was_ready: It has answered at least once since the supervisor runs.
         trouble: What went wrong last.
     """
 
@@ -89,6 +93,7 @@ class Watch:
         self.process: subprocess.Popen[bytes] | None = None
         self.born = 0.0
         self.ready_at: float | None = None
+        self.was_ready = False
         self.trouble = ""
         self._home = home
         self._report = report
@@ -97,12 +102,11 @@ class Watch:
         self._next_start = 0.0
         self._backoff_s = FIRST_BACKOFF_S
         self._failed_starts = 0
-        self._was_ready = False
 
     @property
     def hopeless(self) -> bool:
         """Whether it has never been ready and has failed too often to go on waiting for it."""
-        return not self._was_ready and self._failed_starts >= ATTEMPTS_TO_START
+        return not self.was_ready and self._failed_starts >= ATTEMPTS_TO_START
 
     def tick(self, now: float, *, may_start: bool) -> bool:
         """Does what is due: start it, see whether it is ready, see whether it has died.
@@ -146,21 +150,23 @@ class Watch:
         s = self.service
         self._started_at = now
         try:
+            if s.prepare is not None:
+                s.prepare()
             self.process = processes.launch(
                 s.name, s.argv, env=s.env, cwd=s.cwd, log=s.log, home=self._home
             )
-        except OSError as error:
+        except (OSError, CarpalError) as error:
             self._lost(now, f"cannot be started ({error})")
             return
         self.born = processes.birth(self.process.pid) or 0.0
         if s.ready is None:
-            self.ready_at, self._was_ready = now, True
+            self.ready_at, self.was_ready = now, True
             self._report(s.name, "started")
 
     def _look(self, now: float) -> None:
         waited_s = now - self._started_at
         if self.service.ready is None or self.service.ready():
-            self.ready_at, self._was_ready = now, True
+            self.ready_at, self.was_ready = now, True
             self._report(self.service.name, f"ready after {waited_s:.1f} s")
         elif waited_s > self.service.ready_timeout_s:
             self._lost(now, f"did not answer within {self.service.ready_timeout_s:g} s")

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from data.errors import StorageError
 
+DRAFT_SUFFIX = ".part"
+"""Of files that were not completed; a killed process leaves them behind."""
+
 DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -27,7 +30,7 @@ def write_file(path: Path, payload: bytes, mode: int = 0o644) -> None:
     draft = ""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
+        descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=DRAFT_SUFFIX)
         with os.fdopen(descriptor, "wb") as file:
             file.write(payload)
             file.flush()

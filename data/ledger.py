@@ -34,8 +34,8 @@ BUSY_TIMEOUT_S = 10.0
 class Ledger:
     """Radiographs, readings, predictions, runs and versions, and the chain of events.
 
-    One object may be shared by threads; each process opens its own (a forked child gets its own
-    connections by itself). Every method is one transaction: all of it is kept, or nothing. What a
+    One object may be shared by threads, and used on both sides of a fork that happens while no
+    method runs. Every method is one transaction: all of it is kept, or nothing. What a
     method has returned from survives a killed process and a power cut (`synchronous = FULL`).
 
     Every method raises LedgerError if the database cannot be used or stays locked for longer than

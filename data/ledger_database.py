@@ -18,7 +18,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
-    Pool,
     RowMapping,
     Select,
     create_engine,
@@ -58,7 +57,7 @@ class Database:
             ) from error
         self._writer = self._engine.execution_options(**{WRITES: True})
         install_hooks(self._engine, busy_timeout_s)
-        _start_afresh_in_children(self._engine)
+        _close_before_forks(self._engine)
         with self._clear_errors():
             use_write_ahead_log(self._engine, busy_timeout_s)
             self._migrate()
@@ -94,9 +93,7 @@ class Database:
             if _schema_version(connection) == SCHEMA_VERSION:
                 return
         with self.write() as connection:
-            # Another process may have migrated while this one waited for its turn.
-            if _schema_version(connection) != SCHEMA_VERSION:
-                _upgrade(connection, self.place)
+            _upgrade(connection, self.place)  # nothing to do if another process was faster
 
     @contextmanager
     def _clear_errors(self) -> Iterator[None]:
@@ -149,16 +146,17 @@ def _upgrade(connection: Connection, place: str) -> None:
         ) from error
 
 
-def _start_afresh_in_children(engine: Engine) -> None:
-    """Gives a forked child connections of its own: SQLite must not be carried across a fork."""
-    inherited: list[Pool] = []
+def _close_before_forks(engine: Engine) -> None:
+    """Closes idle connections before this process forks; both sides open new ones when needed.
+
+    A child that inherits an open SQLite file believes to hold locks that only its parent holds, and
+    may write into a log that the parent has deleted.
+    """
     reference = weakref.ref(engine)
 
-    def leave_the_parents_connections() -> None:
+    def close_idle_connections() -> None:
         current = reference()
         if current is not None:
-            # Kept, because closing them here would end locks that the parent relies on.
-            inherited.append(current.pool)
-            current.dispose(close=False)
+            current.dispose()
 
-    os.register_at_fork(after_in_child=leave_the_parents_connections)
+    os.register_at_fork(before=close_idle_connections)

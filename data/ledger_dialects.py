@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from sqlalchemy import URL, Connection, Engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
@@ -128,18 +128,16 @@ def use_write_ahead_log(engine: Engine, busy_timeout_s: float) -> None:
         return
     give_up_at = time.monotonic() + busy_timeout_s
     while True:
-        driver = engine.raw_connection()
-        try:
-            cursor = driver.cursor()
-            if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-                cursor.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError as error:
-            busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
-            if not busy or time.monotonic() > give_up_at:
-                raise OperationalError("PRAGMA journal_mode = WAL", None, error) from error
-        finally:
-            driver.close()
+        with engine.connect() as connection:
+            driver = cast(sqlite3.Connection, connection.connection.driver_connection)
+            try:
+                if driver.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+                    driver.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.Error as error:
+                busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+                if not busy or time.monotonic() > give_up_at:
+                    raise DBAPIError("PRAGMA journal_mode = WAL", None, error) from error
         time.sleep(WAL_RETRY_S)
 
 

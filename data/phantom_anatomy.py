@@ -26,6 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -52,8 +53,11 @@ CARPALS = (
 SESAMOID = "adductor sesamoid"
 
 _Pair = tuple[float, float]
-_FIRST_SIZE = 0.2
+_FIRST_SIZE = 0.22
 """Width of a centre that has just appeared, as a share of its adult width: when it can be seen."""
+
+_INFANCY_MONTHS = 6.0
+"""A centre that appears before this (capitate, hamate) grows fast at first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +181,7 @@ def extent(name: str, age_months: float, sex: str) -> float:
     if age_months < start:
         return 0.0
     share = min((age_months - start) / (centre.grown[column] - start), 1.0)
-    slowing = 2.6 if name in CARPALS else 2.2
+    slowing = 4.0 if start < _INFANCY_MONTHS else 2.4
     return float(_FIRST_SIZE + (1 - _FIRST_SIZE) * (1 - (1 - share) ** slowing))
 
 
@@ -187,7 +191,7 @@ def closure(name: str, age_months: float, sex: str) -> float:
     if centre.fuses is None or centre.fused is None:
         return 0.0
     start, end = centre.fuses[column], centre.fused[column]
-    return float(np.clip((age_months - start) / (end - start), 0.0, 1.0))
+    return min(max((age_months - start) / (end - start), 0.0), 1.0)
 
 
 _AGES = (0, 6, 12, 24, 48, 72, 96, 120, 144, 168, 192, 216)
@@ -206,17 +210,20 @@ _CORTEX = (
 ADULT_LENGTH_MM = _LENGTH[1][-1]
 
 
+@lru_cache(maxsize=16)
 def metacarpal_length_mm(age_months: float, sex: str) -> float:
     """Length of the second metacarpal, epiphysis included once it has ossified."""
     return float(np.interp(age_months, _AGES, _LENGTH[SEXES.index(sex)]))
 
 
+@lru_cache(maxsize=16)
 def metacarpal_width_mm(age_months: float, sex: str) -> float:
     """Width of the second metacarpal at the middle of its shaft, `FEMALE_WIDTH` included."""
     factor = FEMALE_WIDTH if sex == "female" else 1.0
     return factor * float(np.interp(age_months, _AGES, _WIDTH[SEXES.index(sex)]))
 
 
+@lru_cache(maxsize=16)
 def cortical_share(age_months: float, sex: str) -> float:
     """Both cortices of the second metacarpal as a share of its width at the middle of the shaft."""
     return float(np.interp(age_months, _AGES, _CORTEX[SEXES.index(sex)]))

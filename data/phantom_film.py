@@ -122,17 +122,18 @@ def expose(child: Child, view: View, film: Film, rng: np.random.Generator) -> Gr
     sharp = view.height / 256
     skin = _skin(child, view)
     bone = cv2.resize(_paint_bones(child, view), size, interpolation=cv2.INTER_AREA)
-    grain = rng.standard_normal((2, view.height, view.width), np.float32)
-    spongy = cv2.GaussianBlur(grain[0], (0, 0), 0.9 * sharp)
+    grain = rng.standard_normal((view.height, view.width), np.float32)
+    # The spongy bone's texture is the same numbers upside down: half the time, and no relation.
+    spongy = cv2.GaussianBlur(cv2.flip(grain, 0), (0, 0), 0.9 * sharp)
     spongy *= 0.09 / max(float(spongy.std()), 1e-6)
-    dense = bone.astype(np.float32) / 255 * (1 + spongy)
+    dense = bone * np.float32(1 / 255) * (1 + spongy)
     ray = _thickness(child, view) * (0.42 * skin + 0.72 * dense)
     ray = cv2.GaussianBlur(ray, (0, 0), film.blur_px * sharp)
     tone = 1.3 * (1 - np.exp(-1.1 * ray))
     image = film.base + film.gain * (tone**film.gamma + film.slope * _ramp(view.width))
     image = _collimate(image, film)
     image = _mark(image, skin, film, rng)
-    image += film.noise * film.gain * (0.5 + np.sqrt(tone)) * grain[1]
+    image += film.noise * film.gain * (0.5 + np.sqrt(tone)) * grain
     return np.asarray(np.clip(image, 0, 255), np.uint8)
 
 
@@ -161,22 +162,27 @@ def _fixed(points: Points) -> NDArray[np.int32]:
 def _paint_bones(child: Child, view: View) -> Grey:
     """Adds up all bones: what lies over each other absorbs together."""
     canvas = np.zeros((view.height * _FINE, view.width * _FINE), np.uint8)
+    fraction = _FINE << _SHIFT
     for part in bones(child):
-        _paint(canvas, part, view)
+        corners = view.pixels(np.concatenate([part.outer, part.inner])) * fraction
+        _paint(canvas, np.rint(corners).astype(np.int32), part)
     return canvas
 
 
-def _paint(canvas: Grey, part: Part, view: View) -> None:
-    both = view.pixels(np.concatenate([part.outer, part.inner])) * _FINE
-    low = np.maximum(np.floor(both.min(axis=0)).astype(int) - 2, 0)
-    high = np.minimum(np.ceil(both.max(axis=0)).astype(int) + 3, canvas.shape[::-1])
-    if (high <= low).any():
+def _paint(canvas: Grey, corners: NDArray[np.int32], part: Part) -> None:
+    """Adds one piece; `corners` are its outlines in fractions of a pixel of the canvas."""
+    x, y, wide, high = cv2.boundingRect(corners)
+    left, top = max((x >> _SHIFT) - 2, 0), max((y >> _SHIFT) - 2, 0)
+    right = min((x + wide >> _SHIFT) + 3, canvas.shape[1])
+    bottom = min((y + high >> _SHIFT) + 3, canvas.shape[0])
+    if right <= left or bottom <= top:
         return
-    patch = np.zeros((high - low)[::-1], np.uint8)
-    outer, inner = np.split(_fixed(both - low), [len(part.outer)])
+    corners = corners - (left << _SHIFT, top << _SHIFT)
+    outer, inner = corners[: len(part.outer)], corners[len(part.outer) :]
+    patch = np.zeros((bottom - top, right - left), np.uint8)
     cv2.fillPoly(patch, [outer], round(255 * part.cortex), cv2.LINE_AA, _SHIFT)
     cv2.fillPoly(patch, [inner], round(255 * part.inside), cv2.LINE_AA, _SHIFT)
-    place = canvas[low[1] : high[1], low[0] : high[0]]
+    place = canvas[top:bottom, left:right]
     cv2.add(place, patch, dst=place)
 
 
@@ -195,7 +201,7 @@ def _skin(child: Child, view: View) -> Image:
 
 def _skin_pieces(child: Child) -> Iterator[Points]:
     """Yields points in mm whose convex hulls together are the hand's silhouette."""
-    mm = child.scale * child.breadth * child.fat
+    mm = child.scale * child.breadth * child.fat * (1.2 - 0.2 * child.growth)
     rays = [list(slots(child, ray)) for ray in range(5)]
 
     def ball(middle: Points, radius: float) -> Points:

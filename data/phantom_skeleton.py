@@ -10,14 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data import phantom_anatomy as anatomy
 
-Points = NDArray[np.float64]
+Points: TypeAlias = NDArray[np.float64]
 """(n, 2) corners x, y in millimetres."""
+Corners: TypeAlias = tuple[tuple[float, float], ...]
+"""The same as a constant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +98,7 @@ class Child:
     @property
     def growth(self) -> float:
         """From newborn (0) to adult (1): by how much an infant's shapes have become an adult's."""
-        return float(np.clip((self.scale - 0.31) / 0.69, 0.0, 1.0))
+        return min(max((self.scale - 0.31) / 0.69, 0.0), 1.0)
 
     @property
     def frame(self) -> Points:
@@ -142,9 +146,11 @@ _PROFILES = {
 """Width relative to the middle of the shaft in an adult."""
 _INFANT = (1.22, 1.24, 1.10, 1.0, 0.96, 1.0, 1.10, 1.22, 1.18)
 _STEPS = (1 - np.cos(np.linspace(0.0, np.pi, 20))) / 2
+_WALL = 0.22 + 0.78 * np.sin(np.pi * _STEPS) ** 0.8
 _TURN = np.linspace(0.0, 2 * np.pi, 28, endpoint=False)
+_COS, _SIN = np.cos(_TURN), np.sin(_TURN)
 
-_CARPALS: dict[str, tuple[tuple[float, float], ...]] = {
+_CARPALS: dict[str, Corners] = {
     "capitate": ((-5, 17), (-3, 13), (2, 12), (6, 16), (6, 23), (7.5, 33), (2, 35), (-4.5, 34),
                  (-6, 26), (-5.5, 21)),
     "hamate": ((-6, 33.5), (-7, 26), (-7, 17), (-10, 16), (-15, 21), (-19.5, 28), (-19, 31),
@@ -158,9 +164,17 @@ _CARPALS: dict[str, tuple[tuple[float, float], ...]] = {
                  (6.5, 12)),
     "pisiform": ((-22, 9), (-19.5, 6), (-15.5, 7), (-14.5, 12), (-17, 16), (-21, 15)),
 }  # fmt: skip
-_RADIUS_CAP = ((-5.5, -8), (-5.8, -1), (3, 1), (12, 3.5), (20, 8.5), (24, 7.5), (24.5, -2),
+_RADIUS_CAP: Corners = ((-5.5, -8), (-5.8, -1), (3, 1), (12, 3.5), (20, 8.5), (24, 7.5), (24.5, -2),
                (23.5, -8))  # fmt: skip
-_ULNA_CAP = ((-23, -7.5), (-23.5, -1), (-22, 4), (-20, 0), (-14, -1), (-8.5, -2.5), (-8, -7.5))
+_ULNA_CAP: Corners = (
+    (-23, -7.5),
+    (-23.5, -1),
+    (-22, 4),
+    (-20, 0),
+    (-14, -1),
+    (-8.5, -2.5),
+    (-8, -7.5),
+)
 _FOREARM_STATIONS = (0.0, 0.05, 0.14, 0.3, 1.0)
 _FOREARM = (
     ("radius", _RADIUS_CAP, (9.2, -9.8), (10.0, -170.0), (14.2, 12.6, 9.6, 7.4, 7.0)),
@@ -173,7 +187,7 @@ def bones(child: Child) -> Iterator[Part]:
     """Yields every ossified piece of the hand, from the forearm to the finger tips."""
     yield from _forearm(child)
     for name, corners in _CARPALS.items():
-        yield from _centre(child, name, np.array(corners) * child.frame)
+        yield from _centre(child, name, _rounded(corners) * child.frame)
     for ray in range(5):
         for row, start, end in slots(child, ray):
             yield from _tube(child, row, ray, start, end)
@@ -242,7 +256,7 @@ def _shaft(
     width = np.interp(t, _STATIONS, half)
     outer = width * _cap(_STEPS, width[0] / length, flat[0])
     outer = outer * _cap(_STEPS[::-1], width[-1] / length, flat[1])
-    wall = half.min() * child.cortical_share * (0.22 + 0.78 * np.sin(np.pi * _STEPS) ** 0.8)
+    wall = half.min() * child.cortical_share * _WALL
     rim = min(0.5 * child.scale + 0.35, 0.1 * length) / length
     shrunk = np.maximum(outer - wall, 0.12 * outer)
     inner_t = span[0] + (span[1] - span[0]) * (rim + (1 - 2 * rim) * _STEPS)
@@ -257,7 +271,7 @@ def _shaft(
 def _cap(u: Points, reach: float, flat: bool) -> Points:
     """Narrowing of a bone's end, 0 at u=0: a half ellipse, or a nearly flat end."""
     depth, power = (0.35 * reach, 3.5) if flat else (0.8 * reach, 2.2)
-    near = np.clip(1 - u / depth, 0.0, 1.0)
+    near = np.maximum(1 - u / depth, 0.0)
     return np.asarray((1 - near**power) ** (1 / power))
 
 
@@ -289,8 +303,8 @@ def _epiphysis(
     wide = half[-2 if at_head else 1] * grown * (1.02 if at_head else 1.06)
     high = min(tall, wide) if grown < 0.5 else tall * (0.45 + 0.55 * grown)
     power = 2.0 if at_head else 2.0 + 1.2 * grown
-    x = wide * np.sign(np.cos(_TURN)) * np.abs(np.cos(_TURN)) ** (2 / power)
-    y = high * np.sign(np.sin(_TURN)) * np.abs(np.sin(_TURN)) ** (2 / power)
+    x = wide * np.copysign(np.abs(_COS) ** (2 / power), _COS)
+    y = high * np.copysign(np.abs(_SIN) ** (2 / power), _SIN)
     y = y + tall + 0.22 * depth * grown * (np.abs(x) / wide) ** 3 * (grown > 0.8)
     unit = inward / length
     across = np.array([-unit[1], unit[0]])
@@ -301,35 +315,36 @@ def _epiphysis(
 def _solid(outline: Points, rim_mm: float, shade: float) -> Part:
     """A compact bone: a thin dense rim around a spongy inside."""
     middle = outline.mean(axis=0)
-    radius = max(float(np.hypot(*(outline - middle).T).mean()), 1e-3)
-    inner = middle + (outline - middle) * max(1 - rim_mm / radius, 0.3)
+    arms = outline - middle
+    radius = max(float(np.hypot(arms[:, 0], arms[:, 1]).mean()), 1e-3)
+    inner = middle + arms * max(1 - rim_mm / radius, 0.3)
     return Part(outline, inner, min(shade, 1.0), 0.72 * min(shade, 1.0))
 
 
-def _centre(child: Child, name: str, corners: Points, fade: float = 1.0) -> Iterator[Part]:
+def _centre(child: Child, name: str, adult: Points, fade: float = 1.0) -> Iterator[Part]:
     """Yields a centre that grows from a small round dot to its adult outline."""
     grown = child.extent(name)
     if not grown or not fade:
         return
-    adult = _rounded(corners)
-    adult = adult + 0.06 * (adult - adult.mean(axis=0))
     middle = adult.mean(axis=0)
-    radius = np.hypot(*(adult - middle).T)
-    turn = np.arctan2(adult[:, 1] - middle[1], adult[:, 0] - middle[0])
-    circle = radius.mean() * np.stack([np.cos(turn), np.sin(turn)], axis=1)
+    arms = adult - middle
+    reach = np.hypot(arms[:, 0], arms[:, 1])[:, None]
     form = max(grown - 0.3, 0.0) / 0.7
-    outline = middle + grown * (form * (adult - middle) + (1 - form) * circle)
+    outline = middle + 1.06 * grown * arms * (form + (1 - form) * reach.mean() / reach)
     shade = _shade(child.shaft_mm * 0.62) * (0.75 + 0.25 * grown) * fade
     yield _solid(outline, 0.7 * child.scale + 0.15, shade)
 
 
-def _rounded(corners: Points) -> Points:
-    """Cuts the corners of a closed polygon twice (Chaikin 1974)."""
-    for _ in range(2):
-        after = np.roll(corners, -1, axis=0)
-        corners = np.stack([0.75 * corners + 0.25 * after, 0.25 * corners + 0.75 * after], axis=1)
-        corners = corners.reshape(-1, 2)
-    return corners
+@cache
+def _rounded(corners: Corners) -> Points:
+    return _cut(_cut(np.array(corners)))
+
+
+def _cut(corners: Points) -> Points:
+    """Cuts the corners of a closed polygon (Chaikin 1974)."""
+    after = np.roll(corners, -1, axis=0)
+    both = np.stack([0.75 * corners + 0.25 * after, 0.25 * corners + 0.75 * after], axis=1)
+    return np.asarray(both.reshape(-1, 2))
 
 
 def _forearm(child: Child) -> Iterator[Part]:
@@ -338,14 +353,14 @@ def _forearm(child: Child) -> Iterator[Part]:
         start, end = np.array([top, bottom]) * child.frame @ matrix
         half = np.interp(_STATIONS, _FOREARM_STATIONS, widths) * child.scale
         half = half * (1 + 0.2 * (1 - child.growth)) * child.width
-        corners = np.array(cap) * child.frame @ matrix
         closed, shade = child.closure(name), _shade(half.min())
         if closed < 1:
             yield _shaft(child, start, end, half, (0.0, 1.0), (True, True), shade * (1 - closed))
-            yield from _centre(child, name, corners, 1 - closed)
+            cap_outline = _rounded(cap) * child.frame @ matrix
+            yield from _centre(child, name, cap_outline, 1 - closed)
         if closed > 0:
             whole = _shaft(child, start, end, half, (0.0, 1.0), (True, True), shade * closed)
-            yield _crowned(whole, corners)
+            yield _crowned(whole, np.array(cap) * child.frame @ matrix)
 
 
 def _crowned(shaft: Part, cap: Points) -> Part:
@@ -354,7 +369,7 @@ def _crowned(shaft: Part, cap: Points) -> Part:
     outer = np.concatenate([cap, shaft.outer[bend:-bend]])
     middle = cap.mean(axis=0)
     inner = np.concatenate([middle + 0.93 * (cap - middle), shaft.inner[bend:-bend]])
-    return Part(_rounded(outer), _rounded(inner), shaft.cortex, shaft.inside)
+    return Part(_cut(_cut(outer)), _cut(_cut(inner)), shaft.cortex, shaft.inside)
 
 
 def forearm_turn(child: Child) -> Points:

@@ -16,6 +16,11 @@ FOLDER = "images"
 _HEXADECIMAL = frozenset("0123456789abcdef")
 
 
+def pool_path(root: Path, radiograph_id: str, name: str) -> Path:
+    """Returns where the image file `name` (`<id>.<extension>`) of a radiograph lies in a pool."""
+    return root / FOLDER / radiograph_id[:2] / name
+
+
 @dataclass(frozen=True, slots=True)
 class PooledImage:
     """An image that lies in the pool.
@@ -57,7 +62,7 @@ class Pool:
         image = decode(payload, self.limits)
         radiograph_id = content_id(payload)
         name = f"{radiograph_id}.{extension_of(payload, self.limits)}"
-        path = self.root / FOLDER / radiograph_id[:2] / name
+        path = pool_path(self.root, radiograph_id, name)
         # A file of another length is what a power cut left: it is written again.
         new = not path.exists() or path.stat().st_size != len(payload)
         if new:

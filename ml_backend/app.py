@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 
 from flask import Flask, Response, g, request
@@ -11,6 +10,7 @@ from ml_backend.auth import protect
 from ml_backend.errors import register_error_handlers
 from ml_backend.json_body import MAX_JSON_BYTES
 from ml_backend.label_studio_routes import label_studio_routes
+from ml_backend.logs import access_log, configure_logging
 from ml_backend.metrics import REQUESTS, ROUTES, SECONDS, Counters
 from ml_backend.prediction_routes import prediction_routes
 from ml_backend.services import Services, build_services
@@ -29,7 +29,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         StackError: A secret is missing.
     """
     if services is None:
-        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+        configure_logging()
         services = build_services(settings or Settings.load())
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_JSON_BYTES
@@ -43,7 +43,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
 
 
 def _observe(app: Flask, counters: Counters) -> None:
-    """Counts and times every request, and sets the headers that every answer has."""
+    """Counts, times and logs every request, and sets the headers that every answer has."""
 
     @app.before_request
     def begin() -> None:
@@ -51,10 +51,19 @@ def _observe(app: Flask, counters: Counters) -> None:
 
     @app.after_request
     def end(response: Response) -> Response:
+        seconds = time.perf_counter() - g.began
         name = (request.endpoint or "").rpartition(".")[2]
         route = name if name in ROUTES else "other"
         counters.add(REQUESTS, route, f"{response.status_code // 100}xx")
-        counters.observe(SECONDS, route, seconds=time.perf_counter() - g.began)
+        counters.observe(SECONDS, route, seconds=seconds)
+        access_log.info(
+            "%s %s %s %d %.1f ms",
+            request.remote_addr,
+            request.method,
+            request.path,
+            response.status_code,
+            seconds * 1000,
+        )
         response.headers.setdefault("X-Content-Type-Options", "nosniff")
         response.headers.setdefault("Cache-Control", "no-store")
         return response

@@ -25,9 +25,8 @@ graceful_timeout = 30
 """Seconds that requests under way have to end after SIGTERM."""
 keepalive = 5
 control_socket_disable = True
-accesslog = "-"
-access_log_format = '%(t)s %(h)s "%(m)s %(U)s" %(s)s %(B)s bytes %(M)s ms'
-"""No query, no header, no user name: nothing secret can be in a line."""
+accesslog = None
+"""The application writes the access log; see `ml_backend/logs.py`."""
 
 
 def on_starting(server: Any) -> None:

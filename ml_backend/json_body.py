@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from flask import request
+from werkzeug.exceptions import UnsupportedMediaType
 
 from data.errors import InvalidInputError
 
@@ -14,12 +15,18 @@ MAX_JSON_BYTES = 32 * 1024 * 1024
 
 
 def json_object() -> dict[str, Any]:
-    """Returns the JSON object in the body of the request, whatever its content type says.
+    """Returns the JSON object in the body of the request.
+
+    The content type has to say JSON: a form on a foreign web page cannot say that, so it cannot
+    use the password that a browser remembers.
 
     Raises:
+        UnsupportedMediaType: The content type is another.
         InvalidInputError: The body is not a JSON object.
         RequestEntityTooLarge: It is larger than `MAX_JSON_BYTES`.
     """
+    if not request.is_json:
+        raise UnsupportedMediaType("Send JSON with the header 'Content-Type: application/json'.")
     request.max_content_length = MAX_JSON_BYTES
     try:
         body = json.loads(request.get_data())

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,8 @@ from labeling_config.codec import local_file_of, radiograph_of_task_data
 from ml_backend.services import Services
 
 LOCAL_FILES = "/data/local-files/"
-UPLOADS = "/data/upload/"
+UPLOAD = re.compile(r"/data/upload/[0-9]+/(?!\.\.?$)[^/\\\x00-\x1f]+")
+"""Project and file name, with percent escapes undone."""
 CONTENT_ID = re.compile(r"[0-9a-f]{64}")
 
 
@@ -72,7 +73,7 @@ def image_of_task(services: Services, task: object) -> PoolImage | Upload:
     path = _path_on_label_studio(services, address)
     if path.startswith(LOCAL_FILES):
         return _pool_image(services, path, data)
-    if path.startswith(UPLOADS) and ".." not in path:
+    if UPLOAD.fullmatch(unquote(path)):
         return Upload(path)
     raise _refused()
 

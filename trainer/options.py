@@ -30,7 +30,6 @@ class TrainOptions:
     """
 
     backbone: str = _option("resnet10t", "name of the timm backbone")
-    width: float = _option(0.5, "channels of a ResNet backbone, as a multiple of the published")
     image_size: int = _option(96, "side of the square that the model sees, pixels")
     epochs: int = _option(30, "passes over the training images, at least")
     min_steps: int = _option(500, "optimiser steps, at least: few images are passed more often")
@@ -75,14 +74,14 @@ class TrainOptions:
         return cls(**{k: _convert(k, v, str(known[k].type)) for k, v in values.items()})
 
     @classmethod
-    def from_yaml(cls, path: Path) -> TrainOptions:
+    def from_yaml(cls, path: str | Path) -> TrainOptions:
         """Reads options from a YAML file of `name: value` lines.
 
         Raises:
             InvalidInputError: The file cannot be read or is no such mapping; see `from_mapping`.
         """
         try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+            content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise InvalidInputError(f"{path} cannot be read as YAML: {error}.") from error
         if content is None:
@@ -104,7 +103,6 @@ class TrainOptions:
         device = self.device
         return [
             ("backbone is empty", not self.backbone),
-            ("width must lie above 0 and at most 4", not 0 < self.width <= 4),
             ("image_size must lie in 32..2048", not 32 <= self.image_size <= 2048),
             ("epochs must be at least 1", self.epochs < 1),
             ("min_steps must not be negative", self.min_steps < 0),
@@ -148,4 +146,6 @@ def _convert(name: str, value: Any, type_name: str) -> Any:
         if number.is_integer():
             return int(number)
     kind = {"bool": "true or false", "str": "text", "int": "a whole number", "float": "a number"}
-    raise InvalidInputError(f"The training option {name} is {value!r}, but must be {kind[type_name]}.")
+    raise InvalidInputError(
+        f"The training option {name} is {value!r}, but must be {kind[type_name]}."
+    )

@@ -28,6 +28,7 @@ def settings(tmp_path: Path) -> Settings:
 
 @contextmanager
 def running(settings: Settings) -> Iterator[None]:
+    redis_server.write_configuration(settings)
     server = subprocess.Popen(redis_server.argv(settings), stdout=subprocess.DEVNULL)
     end = time.monotonic() + 10
     try:
@@ -78,11 +79,11 @@ def test_a_full_queue_is_refused_rather_than_silently_shortened(settings: Settin
 def test_the_password_is_readable_by_its_owner_alone_and_not_on_the_command_line(
     settings: Settings,
 ) -> None:
-    command = redis_server.argv(settings)
-    path = Path(command[1])
+    redis_server.write_configuration(settings)
+    path = redis_server.configuration_file(settings)
     assert settings.redis_password in path.read_text()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert settings.redis_password not in " ".join(command)
+    assert settings.redis_password not in " ".join(redis_server.argv(settings))
 
 
 def test_a_workspace_with_spaces_and_quotes_in_its_name_works(settings: Settings) -> None:

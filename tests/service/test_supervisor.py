@@ -19,10 +19,10 @@ import pytest
 from carpal import processes, watch
 from carpal.supervisor import Service, Supervisor
 from data.errors import StackError
+from tests.support import LIMIT_S, eventually
 
 pytestmark = pytest.mark.service
 
-LIMIT_S = 15.0
 SLEEPER = "import time; print('up', flush=True); time.sleep(600)"
 STUBBORN = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
@@ -77,15 +77,6 @@ def service(tmp_path: Path) -> Iterator[Callable[..., Service]]:
 
     yield make
     processes.kill_all(processes.members(tmp_path))
-
-
-def eventually(condition: Callable[[], bool], limit_s: float = LIMIT_S) -> bool:
-    end = time.monotonic() + limit_s
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(0.02)
-    return False
 
 
 def is_alive(pid: int) -> bool:

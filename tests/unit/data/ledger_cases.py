@@ -5,10 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from data.domain import REFERENCE_READER, Prediction, Radiograph, Reading, Split
+from data.ledger import Ledger
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 PROJECT = 3
@@ -17,6 +20,19 @@ ROOT = Path(__file__).parents[3]
 
 def ledger_url(folder: Path) -> str:
     return f"sqlite:///{folder / 'ledger.db'}"
+
+
+@cache
+def _empty_ledger() -> bytes:
+    with TemporaryDirectory() as folder:
+        Ledger.open(ledger_url(Path(folder))).close()
+        return (Path(folder) / "ledger.db").read_bytes()
+
+
+def new_ledger(folder: Path) -> Ledger:
+    """Opens an empty ledger without the time that migrating one takes."""
+    (folder / "ledger.db").write_bytes(_empty_ledger())
+    return Ledger.open(ledger_url(folder))
 
 
 def radiograph_id(number: int) -> str:

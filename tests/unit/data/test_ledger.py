@@ -19,7 +19,7 @@ from tests.unit.data.ledger_cases import (
     a_prediction,
     a_radiograph,
     a_reading,
-    ledger_url,
+    new_ledger,
     radiograph_id,
 )
 
@@ -30,7 +30,7 @@ APPEND_LIMIT_S = 0.005
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with Ledger.open(ledger_url(tmp_path)) as opened:
+    with new_ledger(tmp_path) as opened:
         yield opened
 
 
@@ -87,20 +87,20 @@ def test_events_may_be_appended_while_others_are_read(ledger: Ledger) -> None:
 
 
 def test_a_payload_that_json_cannot_hold_is_refused(ledger: Ledger) -> None:
-    with pytest.raises(LedgerError, match="payload.mae is nan"):
+    with pytest.raises(LedgerError, match=r"payload\.mae is nan"):
         ledger.append(EventKind.GATE, "x", {"mae": float("nan")})
 
     assert ledger.head() == GENESIS
 
 
-def test_an_append_takes_a_few_milliseconds(ledger: Ledger) -> None:
+def test_an_append_takes_few_milliseconds_of_processor_time(ledger: Ledger) -> None:
     seconds = []
     for _ in range(100):
-        start = time.perf_counter()
+        start = time.process_time()  # the wait for the disk is the machine's own
         ledger.append(EventKind.HINT, "task", {"task": 1})
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
 
-    assert sorted(seconds)[50] < APPEND_LIMIT_S
+    assert sorted(seconds)[90] < APPEND_LIMIT_S
 
 
 # Radiographs and tasks

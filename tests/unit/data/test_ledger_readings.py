@@ -20,14 +20,14 @@ from tests.unit.data.ledger_cases import (
     a_radiograph,
     a_reading,
     a_reference,
-    ledger_url,
+    new_ledger,
     radiograph_id,
 )
 
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with Ledger.open(ledger_url(tmp_path)) as opened:
+    with new_ledger(tmp_path) as opened:
         opened.add_radiographs([a_radiograph(number) for number in (1, 2, 3)])
         yield opened
 
@@ -287,7 +287,7 @@ def test_the_readings_can_be_rebuilt_from_the_events_alone(ledger: Ledger) -> No
 
 @pytest.fixture(scope="module")
 def long_lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
-    with Ledger.open(ledger_url(tmp_path_factory.mktemp("converge"))) as opened:
+    with new_ledger(tmp_path_factory.mktemp("converge")) as opened:
         opened.add_radiographs([a_radiograph()])
         yield opened
 

@@ -61,7 +61,7 @@ def test_a_ledger_of_a_newer_carpal_is_refused_and_left_alone(tmp_path: Path) ->
     with closing(sqlite3.connect(tmp_path / "ledger.db")) as connection, connection:
         connection.execute(f"UPDATE {VERSION_TABLE} SET version_num = '9999'")
 
-    with pytest.raises(LedgerError, match="schema 9999.*Update Carpal"):
+    with pytest.raises(LedgerError, match=r"schema 9999.*Update Carpal"):
         Ledger.open(ledger_url(tmp_path))
 
 

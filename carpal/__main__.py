@@ -1,0 +1,5 @@
+"""`python -m carpal` is `carpal`."""
+
+from carpal.cli import main
+
+main()

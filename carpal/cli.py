@@ -1,0 +1,154 @@
+"""The command line: each command parses, calls one function and prints what it returns.
+
+What a command needs is imported inside it, so that `carpal --help` is there at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from carpal import cli_imports, cli_models, cli_versions
+from carpal.cli_output import AsJson, print_json, settings_of_workspace, settings_with_secrets
+from data.errors import CarpalError
+from workers.settings import Settings
+
+app = typer.Typer(
+    name="carpal",
+    help="Annotation and active-learning workbench for radiographs.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_short=True,
+    pretty_exceptions_show_locals=False,
+)
+app.add_typer(cli_imports.app, name="import")
+app.add_typer(cli_versions.app, name="versions")
+app.add_typer(cli_models.app, name="models")
+
+
+@app.command()
+def up(
+    data: Annotated[
+        Path | None, typer.Option(help="Import this folder (RSNA bone age layout) first.")
+    ] = None,
+    phantoms: Annotated[
+        int, typer.Option(min=0, help="Drawn hands to fill an empty pool with.")
+    ] = 300,
+) -> None:
+    """Run the workbench until Ctrl-C."""
+    from rich.console import Console
+
+    from carpal import up as stack
+
+    stack.up(stack.UpOptions(data, phantoms), settings_with_secrets(), Console())
+
+
+@app.command()
+def demo(
+    data: Annotated[
+        Path | None, typer.Option(help="Radiographs (RSNA bone age layout) instead of phantoms.")
+    ] = None,
+    pool: Annotated[int, typer.Option(min=20, help="Radiographs to import.")] = 700,
+    rounds: Annotated[int, typer.Option(min=1, help="Trainings.")] = 3,
+    seed_labels: Annotated[
+        int, typer.Option(min=1, help="Labels before the first training.")
+    ] = 150,
+    labels_per_round: Annotated[
+        int, typer.Option(min=1, help="Labels before each later training.")
+    ] = 75,
+    reader_sd: Annotated[
+        float, typer.Option(min=0, help="Error of the simulated reader, months (SD).")
+    ] = 3.0,
+    backbone: Annotated[str, typer.Option(help="timm model; empty: the default.")] = "",
+    image_size: Annotated[int, typer.Option(min=0, help="Pixels; 0: the default.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of the choice and the reader's error.")] = 0,
+    plot: Annotated[Path | None, typer.Option(help="Write the plot here (PNG).")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the summary here.")
+    ] = None,
+    leave: Annotated[bool, typer.Option("--exit", help="Stop everything at the end.")] = False,
+) -> None:
+    """Run the whole loop with a simulated reader, in a workspace of its own."""
+    from carpal.demo import DemoOptions, run_demo
+
+    options = DemoOptions(
+        data=data,
+        pool=pool,
+        rounds=rounds,
+        seed_labels=seed_labels,
+        labels_per_round=labels_per_round,
+        reader_sd=reader_sd,
+        backbone=backbone,
+        image_size=image_size,
+        json=json_file,
+        plot=plot,
+        exit=leave,
+        seed=seed,
+    )
+    run_demo(options, Settings.load())
+
+
+@app.command()
+def connect() -> None:
+    """Make or repair the Label Studio project; `carpal up` does this by itself."""
+    from workers.bootstrap import connect as join
+
+    settings = settings_with_secrets()
+    project = join(settings)
+    typer.echo(f"Project {project} at {settings.label_studio} is ready.")
+
+
+@app.command()
+def status(as_json: AsJson = False) -> None:
+    """Say what the loop is doing, and why it does or does not train."""
+    from rich.console import Console
+
+    from carpal import status as page
+    from workers.assembly import open_ledger
+    from workers.overview import overview
+
+    settings = settings_of_workspace()
+    with open_ledger(settings) as ledger:
+        view = overview(settings, ledger)
+    if as_json:
+        print_json(page.as_json(view))
+    else:
+        page.show(view, Console())
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Check this machine and say what to do about what is wrong."""
+    from carpal.doctor import examine
+
+    checks = examine()
+    if as_json:
+        print_json([{"name": c.name, "ok": c.ok, "said": c.said} for c in checks])
+    else:
+        for check in checks:
+            typer.echo(f"{'ok   ' if check.ok else 'WRONG'}  {check.name}: {check.said}")
+    if not all(check.ok for check in checks):
+        raise typer.Exit(1)
+
+
+@app.command()
+def train() -> None:
+    """Ask for a training on what is new, without waiting for more labels."""
+    from workers.assembly import open_ledger
+    from workers.scheduling import request_training
+
+    settings = settings_of_workspace()
+    with open_ledger(settings) as ledger:
+        typer.echo(request_training(settings, ledger, settings.label_studio_email).reason)
+
+
+def main() -> None:
+    """Runs the command line; a `CarpalError` becomes one line and its exit status."""
+    try:
+        app()
+    except CarpalError as error:
+        typer.echo(f"carpal: {error}", err=True)
+        sys.exit(error.exit_status)

@@ -1,0 +1,56 @@
+"""`carpal models`: the trained models, and which of them serves."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from carpal.cli_output import AsJson, print_rows, settings_of_workspace
+
+app = typer.Typer(help="Trained models.", no_args_is_help=True)
+
+Reason = Annotated[str, typer.Option(help="Why; goes into the ledger.")]
+
+
+@app.command("list")
+def list_models(as_json: AsJson = False) -> None:
+    """List the models, oldest first."""
+    from workers.assembly import registry
+
+    found = registry(settings_of_workspace()).models()
+    rows = [
+        {"number": m.number, "model": m.model_version, "aliases": ", ".join(m.aliases)}
+        for m in found
+    ]
+    print_rows(rows, as_json, "There is no model yet.")
+
+
+@app.command()
+def promote(
+    model: Annotated[str, typer.Argument(help="Version, such as v0003-1a2b3c4d.")],
+    reason: Reason,
+) -> None:
+    """Make a model champion by hand."""
+    from workers import promotion
+    from workers.assembly import open_ledger, registry
+
+    settings = settings_of_workspace()
+    with open_ledger(settings) as ledger:
+        promotion.promote(settings, ledger, registry(settings), model, reason)
+    typer.echo(f"{model} is champion.")
+
+
+@app.command()
+def rollback(
+    reason: Reason,
+) -> None:
+    """Make the previous champion champion again."""
+    from workers import promotion
+    from workers.assembly import open_ledger, registry
+
+    settings = settings_of_workspace()
+    with open_ledger(settings) as ledger:
+        typer.echo(
+            f"{promotion.rollback(settings, ledger, registry(settings), reason)} is champion."
+        )

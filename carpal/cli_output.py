@@ -1,0 +1,54 @@
+"""What the commands share: the settings they work on and how they print results."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from data.errors import NotFoundError
+from workers.settings import Settings, ensure_secrets
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+def settings_with_secrets() -> Settings:
+    """Returns the settings of a workspace, which is made if there is none yet."""
+    ensure_secrets(Settings.load().home)
+    return Settings.load()
+
+
+def settings_of_workspace() -> Settings:
+    """Returns the settings of a workspace that exists.
+
+    Raises:
+        NotFoundError: There is none.
+    """
+    settings = Settings.load()
+    if not settings.home.is_dir():
+        raise NotFoundError(
+            f"There is no workspace {settings.home}: 'carpal up' makes one, CARPAL_HOME names one."
+        )
+    return settings
+
+
+def print_json(value: Any) -> None:
+    """Prints a JSON value for a program to read."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def print_rows(rows: list[dict[str, Any]], as_json: bool, none: str) -> None:
+    """Prints rows with equal keys as JSON or as a table; `none` where there are no rows."""
+    if as_json:
+        print_json(rows)
+    elif rows:
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table(*(name.replace("_", " ") for name in rows[0]), box=None)
+        for row in rows:
+            table.add_row(*(str(value) for value in row.values()))
+        Console().print(table)
+    else:
+        typer.echo(none)

@@ -1,0 +1,68 @@
+"""Try to commit a version so that a kill at any line leaves the last version as it was."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from data.atomic import DRAFT_SUFFIX, write_file
+from data.errors import CarpalError
+from data.git_calls import Git
+from data.shards import FOLDER, remove_shard
+
+_NOTE = ".git/carpal-attempt.json"
+"""Says which version is under way, on top of which commit; git does not look at it."""
+
+
+@contextmanager
+def attempt(git: Git, number: int) -> Iterator[None]:
+    """Notes that version `number` is under way; undoes everything if the body fails.
+
+    The caller holds the writer lock and has called `recover`.
+    """
+    base = git.run("rev-parse", "HEAD").strip()
+    note = {"number": number, "base": base}
+    write_file(git.root / _NOTE, json.dumps(note).encode())
+    try:
+        yield
+    except BaseException:
+        # If this fails too, the note stays and the next attempt starts with it.
+        with suppress(CarpalError, OSError):
+            recover(git)
+        raise
+    (git.root / _NOTE).unlink()
+
+
+def is_under_way(root: Path) -> bool:
+    """Says whether an attempt runs or was interrupted."""
+    return (root / _NOTE).exists()
+
+
+def recover(git: Git) -> None:
+    """Finishes or undoes an interrupted attempt; does nothing without one.
+
+    The caller holds the writer lock, which every git and DVC process of an attempt inherits: so
+    none of them is running any more, and the locks that are left belong to nobody.
+    """
+    if not is_under_way(git.root):
+        return
+    note = json.loads((git.root / _NOTE).read_bytes())
+    number, base = int(note["number"]), str(note["base"])
+    for left in _leftovers(git.root):
+        left.unlink(missing_ok=True)
+    if not git.run("tag", "--list", f"v{number:04d}"):
+        git.run("reset", "--quiet", "--hard", base)
+        remove_shard(git.root, number)
+    (git.root / _NOTE).unlink()
+
+
+def _leftovers(root: Path) -> Iterator[Path]:
+    store = root / ".git"
+    yield from store.glob("*.lock")
+    yield from (store / "refs").rglob("*.lock")
+    yield from (store / "objects").glob("*.lock")
+    yield root / ".dvc" / "tmp" / "rwlock"
+    for folder in (root, root / FOLDER, store):
+        yield from folder.glob(f".*{DRAFT_SUFFIX}")

@@ -1,0 +1,223 @@
+"""A task is a folder: `config.xml` as the expert sees it, `task.toml` for what the XML cannot say.
+
+`load_task` reads both, holds them against each other and returns one `TaskSpec`, from which the
+rest of Carpal is derived. Every contradiction is one sentence that names the file and the fix.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NoReturn
+
+from data.domain import GateRule, Target, TaskSpec
+from data.errors import TaskConfigError
+from labeling_config.layout import CONFIG_FILE, Control, Layout, read_layout
+
+TASK_FILE = "task.toml"
+MIN_TITLE, MAX_TITLE = 3, 50
+"""Characters of a project's title; Label Studio takes no other."""
+RESERVED_NAMES = frozenset(
+    {"id", "patient", "split", "readers", "agreement", "reference", "labelled_at", "source"}
+)
+"""Columns of `labels.csv` that a target must not be named after."""
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_FOLDER = Path(__file__).parent
+
+
+def task_names() -> list[str]:
+    """Returns the names of the tasks that come with Carpal, sorted."""
+    return sorted(file.parent.name for file in _FOLDER.glob(f"*/{TASK_FILE}"))
+
+
+def load_task(name_or_folder: str | Path) -> TaskSpec:
+    """Reads a task.
+
+    Args:
+        name_or_folder: Name of a task that comes with Carpal, or path of a task's folder.
+
+    Raises:
+        TaskConfigError: A file is missing or unreadable, or the two contradict each other.
+    """
+    folder = Path(name_or_folder)
+    if name_or_folder in task_names():
+        folder = _FOLDER / folder
+    if not (folder / CONFIG_FILE).is_file() or not (folder / TASK_FILE).is_file():
+        raise TaskConfigError(
+            f"There is no task '{name_or_folder}': a task is a folder with {CONFIG_FILE} and "
+            f"{TASK_FILE}, and Carpal brings: {', '.join(task_names())}."
+        )
+    name = folder.resolve().name
+    config_xml = _text(folder / CONFIG_FILE)
+    layout = read_layout(config_xml, name)
+    table = _Table(name, "", _toml(folder / TASK_FILE))
+    table.allow("title", "targets", "gate")
+    targets = _targets(layout, table.section("targets"))
+    return TaskSpec(
+        name=name,
+        title=_title(table),
+        image_tag=layout.image_tag,
+        image_key=layout.image_key,
+        targets=targets,
+        gate=_gate(table.section("gate"), {t.name: t for t in targets}),
+        config_xml=config_xml,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """A table of `task.toml` that names itself in every complaint."""
+
+    task: str
+    path: str
+    values: Mapping[str, Any]
+
+    def allow(self, *keys: str) -> None:
+        for key in self.values:
+            if key not in keys:
+                self.refuse(key, f"is not known here; known are {', '.join(keys)}")
+
+    def section(self, key: str) -> _Table:
+        value = self.values.get(key, {})
+        if not isinstance(value, dict):
+            self.refuse(key, "must be a table")
+        return _Table(self.task, f"{self.path}{key}.", value)
+
+    def text(self, key: str, default: str | None = None) -> str:
+        value = self.values.get(key, default)
+        if not isinstance(value, str):
+            self.refuse(key, "must be a text")
+        return value
+
+    def number(self, key: str, default: float | None = None) -> float:
+        value = self.values.get(key, default)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            self.refuse(key, "must be a number")
+        if not math.isfinite(value):
+            self.refuse(key, "must be finite")
+        return float(value)
+
+    def positive(self, key: str, default: float | None = None) -> float:
+        value = self.number(key, default)
+        if value <= 0:
+            self.refuse(key, "must be above 0")
+        return value
+
+    def refuse(self, key: str, what: str) -> NoReturn:
+        raise TaskConfigError(f"{self.task}/{TASK_FILE}: {self.path}{key} {what}.")
+
+
+def _title(table: _Table) -> str:
+    title = table.text("title").strip()
+    if not MIN_TITLE <= len(title) <= MAX_TITLE:
+        table.refuse("title", f"must have {MIN_TITLE} to {MAX_TITLE} characters")
+    return title
+
+
+def _targets(layout: Layout, table: _Table) -> tuple[Target, ...]:
+    controls = [c for c in layout.controls if c.kind != "note"]
+    names = {c.name for c in controls}
+    for name in table.values:
+        if name not in names:
+            table.refuse(name, f"is no <Number> or <Choices> of {CONFIG_FILE}")
+    targets = tuple(_target(c, table) for c in controls)
+    if not targets:
+        table.refuse("", f"is empty: {CONFIG_FILE} has neither <Number> nor <Choices>")
+    by_name = {t.name: t for t in targets}
+    for target in targets:
+        _check_condition(target, by_name, table)
+    return targets
+
+
+def _target(control: Control, table: _Table) -> Target:
+    if not _NAME.fullmatch(control.name) or control.name in RESERVED_NAMES:
+        table.refuse(
+            control.name,
+            "cannot be a column of labels.csv: use small letters, digits and underscores, and none "
+            f"of {', '.join(sorted(RESERVED_NAMES))}",
+        )
+    own = table.section(control.name)
+    weight = own.positive("loss_weight", 1.0)
+    if control.kind == "choice":
+        own.allow("loss_weight")
+        return Target(
+            name=control.name,
+            kind="choice",
+            choices=control.choices,
+            applies_when=control.applies_when,
+            loss_weight=weight,
+        )
+    own.allow("unit", "tolerance", "loss_weight")
+    return Target(
+        name=control.name,
+        kind="number",
+        unit=own.text("unit"),
+        minimum=control.minimum,
+        maximum=control.maximum,
+        tolerance=own.positive("tolerance"),
+        applies_when=control.applies_when,
+        loss_weight=weight,
+    )
+
+
+def _check_condition(target: Target, by_name: Mapping[str, Target], table: _Table) -> None:
+    if target.applies_when is None:
+        return
+    other, value = target.applies_when
+    if other == target.name or other not in by_name or value not in by_name[other].choices:
+        table.refuse(
+            target.name,
+            f"is visible when '{other}' is '{value}' ({CONFIG_FILE}), which cannot be chosen",
+        )
+
+
+def _gate(table: _Table, targets: Mapping[str, Target]) -> GateRule:
+    table.allow("target", "margin", "band_margin", "band_edges", "band_by", "min_band_cases")
+    name = table.text("target")
+    if name not in targets or targets[name].kind != "number":
+        table.refuse("target", f"must name a <Number> of {CONFIG_FILE}, not '{name}'")
+    band_by = table.text("band_by", "") or None
+    if band_by is not None and (band_by not in targets or targets[band_by].kind != "choice"):
+        table.refuse("band_by", f"must name a <Choices> of {CONFIG_FILE}, not '{band_by}'")
+    cases = table.positive("min_band_cases", 15)
+    if cases != int(cases):
+        table.refuse("min_band_cases", "must be a whole number")
+    return GateRule(
+        target=name,
+        margin=table.positive("margin"),
+        band_margin=table.positive("band_margin"),
+        band_edges=_edges(table),
+        band_by=band_by,
+        min_band_cases=int(cases),
+    )
+
+
+def _edges(table: _Table) -> tuple[float, ...]:
+    values = table.values.get("band_edges")
+    if not isinstance(values, list) or len(values) < 2:
+        table.refuse("band_edges", "must be a list of two or more numbers")
+    edges = tuple(
+        _Table(table.task, table.path, {"band_edges": v}).number("band_edges") for v in values
+    )
+    if any(low >= high for low, high in pairwise(edges)):
+        table.refuse("band_edges", "must ascend")
+    return edges
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TaskConfigError(f"{path} cannot be read as UTF-8 text: {error}.") from error
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(_text(path))
+    except tomllib.TOMLDecodeError as error:
+        raise TaskConfigError(f"{path.parent.name}/{TASK_FILE} is not TOML: {error}.") from error

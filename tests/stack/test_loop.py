@@ -1,0 +1,136 @@
+"""The loop on a real stack: labels become a version, a model, and new predictions.
+
+The tests of this file share one workbench and tell one story, in order.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import subprocess
+
+import pytest
+import requests
+
+from data.ledger_events import EventKind
+from data.runs import Run, RunState
+from tests.stack.conftest import FIRST_LABELS, LATER_LABELS, Workbench
+from workers.promotion import CHAMPION
+from workers.queues import connect as connect_redis
+from workers.rescoring import SCORED, open_tasks
+
+pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("stack")]
+
+
+def succeeded(workbench: Workbench, run_id: str) -> Run:
+    """Waits until a run has succeeded and its champion has scored the pool; returns it."""
+
+    def ended() -> bool:
+        run = workbench.ledger.run(run_id)
+        if run is not None and run.state is RunState.FAILED:
+            pytest.fail(f"{run_id} failed: {run.error}")
+        return run is not None and run.state is RunState.SUCCEEDED
+
+    workbench.wait(ended, f"{run_id} succeeded")
+    workbench.wait(
+        lambda: workbench.ledger.get_state(SCORED) == workbench.ledger.get_state(CHAMPION),
+        "the pool is scored by the champion",
+    )
+    run = workbench.ledger.run(run_id)
+    assert run is not None
+    return run
+
+
+def labels_csv(workbench: Workbench, version: str) -> list[dict[str, str]]:
+    """Reads `labels.csv` as any git user would."""
+    shown = subprocess.run(
+        ["git", "show", f"{version}:labels.csv"],
+        cwd=workbench.settings.dataset,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return list(csv.DictReader(io.StringIO(shown.stdout)))
+
+
+def test_without_a_model_nothing_is_predicted(workbench: Workbench) -> None:
+    state = workbench.reader.client.next_task(workbench.project)
+
+    assert state is not None
+    assert workbench.reader.client.predictions_of(state.task_id) == []
+
+
+def test_the_first_labels_make_the_first_champion(workbench: Workbench) -> None:
+    tasks = list(open_tasks(workbench.ledger, workbench.project).items())[:FIRST_LABELS]
+
+    workbench.reader.label_tasks(tasks, lambda: None)
+    run = succeeded(workbench, "r0001")
+
+    expert = [r for r in labels_csv(workbench, run.version) if r["reference"] != "true"]
+    assert len(expert) == FIRST_LABELS
+    assert run.promoted, run.reason
+    assert run.metrics["mae"] < run.metrics["baseline_mae"]
+
+
+def test_every_open_task_carries_a_prediction_of_the_champion(workbench: Workbench) -> None:
+    champion = workbench.ledger.get_state(CHAMPION)
+
+    for task in list(open_tasks(workbench.ledger, workbench.project))[:10]:
+        versions = {
+            p["model_version"] for p in workbench.reader.client.predictions_of(task)
+        }
+        assert champion in versions
+
+
+def test_the_stream_serves_the_least_sure_radiograph_next(workbench: Workbench) -> None:
+    client = workbench.reader.client
+    champion = workbench.ledger.get_state(CHAMPION)
+    scores = {
+        task: next(
+            p["score"] for p in client.predictions_of(task) if p["model_version"] == champion
+        )
+        for task in open_tasks(workbench.ledger, workbench.project)
+    }
+
+    served = client.next_task(workbench.project)
+
+    assert served is not None
+    assert scores[served.task_id] == pytest.approx(min(scores.values()))
+
+
+def test_a_lost_redis_loses_no_label_and_no_training(workbench: Workbench) -> None:
+    workbench.reader.label_stream(LATER_LABELS, lambda: None)
+    connect_redis(workbench.settings).flushall()
+
+    run = succeeded(workbench, "r0002")
+
+    labels = labels_csv(workbench, run.version)
+    assert sum(r["reference"] != "true" for r in labels) == FIRST_LABELS + LATER_LABELS
+
+
+def test_a_forged_webhook_is_refused_and_changes_nothing(workbench: Workbench) -> None:
+    before = workbench.ledger.head()
+
+    answer = requests.post(
+        f"{workbench.settings.backend}/webhook",
+        json={"action": "ANNOTATION_CREATED", "annotation": {"id": 1, "task": 1}},
+        headers={"X-Carpal-Webhook-Secret": "guess"},
+        timeout=10,
+    )
+
+    assert answer.status_code == 401
+    kinds = [event.kind for event in workbench.ledger.events(after=before[0])]
+    assert EventKind.HINT not in kinds
+
+
+def test_the_button_start_training_trains(workbench: Workbench) -> None:
+    workbench.reader.label_stream(2, lambda: None)
+
+    workbench.reader.client.start_training(workbench.project)
+    run = succeeded(workbench, "r0003")
+
+    assert run.trigger == "request"
+
+
+def test_the_ledger_is_whole(workbench: Workbench) -> None:
+    assert workbench.ledger.verify_chain() > 0

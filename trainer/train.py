@@ -1,0 +1,279 @@
+"""Trains one model: labelled radiographs in, a model folder out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from data.domain import Example, Split, TaskSpec
+from data.errors import ModelError, TrainingError
+from trainer.calibration import Calibration, calibrate
+from trainer.fitting import CHECKPOINT, EpochReport, fit
+from trainer.inference import choose_device, run
+from trainer.learner import Cases
+from trainer.model_files import ModelCard, library_versions, load_model, save_model
+from trainer.network import Network
+from trainer.options import TrainOptions
+from trainer.pixels import PixelStore, preparation_id
+from trainer.readout import limits
+from trainer.targets import counted, encode, fit_norms
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedModel:
+    """What a training made.
+
+    Attributes:
+        folder: The model folder.
+        model_version: `<dataset_version>-<8 hexadecimal digits of its content hash>`.
+        history: One report per epoch.
+        seconds: The whole training, preparation and calibration included.
+        counts: Cases that were trained on (`train`), that chose the epoch (`validation`) and that
+            the intervals were fitted on (`calibration`).
+        started_from: Model version of the first weights; empty: random ones.
+        skipped: Radiograph id -> why its image could not be learnt from.
+    """
+
+    folder: Path
+    model_version: str
+    history: tuple[EpochReport, ...]
+    seconds: float
+    counts: Mapping[str, int]
+    started_from: str
+    skipped: Mapping[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns it for JSON."""
+        return {**asdict(self), "folder": str(self.folder)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Data:
+    """The examples by use, and where their pixels are."""
+
+    pixels: NDArray[np.uint8]
+    rows: Mapping[str, int]
+    train: list[Example]
+    validation: list[Example]
+    calibration: list[Example]
+
+    def squares(self, examples: Sequence[Example]) -> NDArray[np.uint8]:
+        """Returns (N, S, S)."""
+        return self.pixels[self.row_numbers(examples)]
+
+    def row_numbers(self, examples: Sequence[Example]) -> NDArray[np.int64]:
+        return np.asarray([self.rows[e.radiograph_id] for e in examples], np.int64)
+
+
+def train(
+    spec: TaskSpec,
+    examples: Sequence[Example],
+    options: TrainOptions,
+    out: Path,
+    *,
+    dataset_version: str,
+    provenance: Mapping[str, str] | None = None,
+    start_from: Path | None = None,
+    progress: Callable[[EpochReport], None] | None = None,
+    cache: Path | None = None,
+) -> TrainedModel:
+    """Trains, calibrates and saves one model; test examples are not looked at.
+
+    A call that was killed goes on from its last checkpoint when it is repeated with the same
+    arguments, and ends with the same model as if it had never stopped.
+
+    Args:
+        spec: The task.
+        examples: The dataset version's examples, of all splits.
+        options: How to train.
+        out: The folder that shall be the model; it appears only when the model is whole.
+        dataset_version: Name of the dataset version, such as `v0003`.
+        provenance: Git commits and whatever else `model.json` shall keep.
+        start_from: Folder of the champion, for `options.start == "champion"`.
+        progress: Told of each epoch.
+        cache: Keeps prepared pixels between trainings; None: they are prepared for this one.
+
+    Raises:
+        TrainingError: There are too few labels, the options do not fit, or the loss is no longer
+            finite.
+        StorageError: The disk is full.
+    """
+    began = time.monotonic()
+    work = out.with_name(f".{out.name}.work")
+    try:
+        device = choose_device(options.device)
+    except ModelError as error:
+        raise TrainingError(str(error)) from error
+    _check(spec)
+    data, skipped = _gather(spec, examples, options, cache or work)
+    norms = fit_norms(spec, [e.values for e in data.train])
+    card = ModelCard(
+        task=spec.name,
+        targets=spec.targets,
+        primary=spec.gate.target,
+        options=options,
+        norms=norms,
+        calibration=Calibration(options.coverage),
+        preparation=preparation_id(),
+        dataset_version=dataset_version,
+        provenance=dict(provenance or {}),
+        libraries=library_versions(),
+        counts={
+            "train": len(data.train),
+            "validation": len(data.validation),
+            "calibration": len(data.calibration),
+        },
+        started_from="",
+        history=(),
+    )
+    with torch.random.fork_rng():
+        network, card = _first_weights(card, start_from)
+        _keep_only_own_checkpoint(work, card, data)
+        cases = Cases(
+            data.pixels,
+            data.row_numbers(data.train),
+            encode(spec, [e.values for e in data.train], norms),
+            np.asarray([e.weight for e in data.train], np.float32),
+        )
+        validate = _validator(spec, card, network, data, device) if data.validation else None
+        history = fit(network, spec.targets, cases, options, device, work, validate, progress)
+    network.to(device)
+    raw = run(network, spec.targets, norms, data.squares(data.calibration), device)
+    truths = [e.values for e in data.calibration]
+    card = replace(
+        card,
+        calibration=calibrate(spec.targets, raw, truths, options.coverage),
+        history=tuple(_epoch_json(report) for report in history),
+    )
+    card = save_model(out, network, card)
+    shutil.rmtree(work, ignore_errors=True)
+    return TrainedModel(
+        out,
+        card.model_version,
+        history,
+        round(time.monotonic() - began, 3),
+        card.counts,
+        card.started_from,
+        skipped,
+    )
+
+
+def _check(spec: TaskSpec) -> None:
+    for target in spec.targets:
+        if not target.loss_weight > 0:
+            raise TrainingError(f"{target.name} has loss weight 0: its head would never train.")
+        if target.kind == "choice" and len(target.choices) < 2:
+            raise TrainingError(f"{target.name} has fewer than two choices: nothing to learn.")
+        if target.kind == "number":
+            try:
+                limits(target)
+            except ValueError as error:
+                raise TrainingError(f"{error}, which intervals need.") from error
+
+
+def _gather(
+    spec: TaskSpec, examples: Sequence[Example], options: TrainOptions, cache: Path
+) -> tuple[_Data, dict[str, str]]:
+    """Prepares the pixels and deals the examples out; unreadable images are named."""
+    wanted = [
+        e
+        for e in sorted(examples, key=lambda e: e.radiograph_id)
+        if e.split in (Split.TRAIN, Split.CALIBRATION)
+        and any(counted(t, e.values) is not None for t in spec.targets)
+    ]
+    store = PixelStore(cache, options.image_size, options.workers)
+    pixels, rows, refused = store.load([(e.radiograph_id, e.path) for e in wanted])
+    for key, error in refused.items():
+        log.warning("Radiograph %s is left out of the training: %s", key[:12], error)
+    usable = [e for e in wanted if e.radiograph_id not in refused]
+    learnt = [e for e in usable if e.split is Split.TRAIN]
+    held = [e for e in learnt if _is_held_out(e, options.validation_share)]
+    kept = [e for e in learnt if not _is_held_out(e, options.validation_share)]
+    if len(kept) < options.min_examples:
+        raise TrainingError(
+            f"There are {len(kept)} labelled training images, but at least "
+            f"{options.min_examples} are needed: label more."
+        )
+    places = {e.radiograph_id: int(row) for e, row in zip(wanted, rows, strict=True)}
+    data = _Data(pixels, places, kept, held, [e for e in usable if e.split is Split.CALIBRATION])
+    return data, {key: str(error) for key, error in refused.items()}
+
+
+def _is_held_out(example: Example, share: float) -> bool:
+    """Chooses by hash, so an image that is held out once is held out in every training."""
+    digest = hashlib.sha256(f"validation:{example.radiograph_id}".encode()).digest()
+    return int.from_bytes(digest[:8]) < share * 2**64
+
+
+def _first_weights(card: ModelCard, start_from: Path | None) -> tuple[Network, ModelCard]:
+    torch.manual_seed(card.options.seed)
+    network = card.network()
+    if card.options.start != "champion" or start_from is None:
+        return network, card
+    before, old = load_model(start_from)
+    if old.options.backbone != card.options.backbone or (
+        [(t.name, t.choices) for t in old.targets] != [(t.name, t.choices) for t in card.targets]
+    ):
+        log.warning("%s has another form: this model starts from scratch.", old.model_version)
+        return network, card
+    network.load_state_dict(before.state_dict())
+    return network, replace(card, started_from=old.model_version)
+
+
+def _keep_only_own_checkpoint(work: Path, card: ModelCard, data: _Data) -> None:
+    """Deletes the checkpoint of a training that differed in anything that matters."""
+    examples = [
+        [e.radiograph_id, dict(e.values), e.weight] for e in [*data.train, *data.validation]
+    ]
+    text = json.dumps([card.to_json(), examples], sort_keys=True)
+    own = hashlib.sha256(text.encode()).hexdigest()
+    mark = work / "training"
+    work.mkdir(parents=True, exist_ok=True)
+    if not mark.exists() or mark.read_text() != own:
+        (work / CHECKPOINT).unlink(missing_ok=True)
+        mark.write_text(own)
+
+
+def _validator(
+    spec: TaskSpec, card: ModelCard, network: Network, data: _Data, device: torch.device
+) -> Callable[[], float]:
+    """Makes the function that measures the primary target on the held-out images."""
+    primary = spec.target(spec.gate.target)
+    cases = [e for e in data.validation if counted(primary, e.values) is not None]
+    if not cases:
+        raise TrainingError("No held-out image has a label: set validation_share to 0.")
+    squares = data.squares(cases)
+    truths = [e.values[primary.name] for e in cases]
+
+    def error() -> float:
+        raw = run(network, spec.targets, card.norms, squares, device)
+        if primary.kind == "number":
+            centre, _ = raw.numbers[primary.name]
+            return float(np.abs(centre - np.asarray(truths, np.float64)).mean())
+        answers = raw.logits[primary.name].argmax(1)
+        return float(
+            np.mean([primary.choices[a] != t for a, t in zip(answers, truths, strict=True)])
+        )
+
+    return error
+
+
+def _epoch_json(report: EpochReport) -> dict[str, float]:
+    """What the model keeps of an epoch: no times, so equal trainings give equal models."""
+    row: dict[str, float] = {"epoch": report.epoch, "loss": report.loss}
+    if report.validation_error is not None:
+        row["validation_error"] = report.validation_error
+    return row
