@@ -32,6 +32,7 @@ setup:
 	@$(MAKE) --no-print-directory -j2 environments
 
 environments: $(STAMP) $(LS_STAMP)
+	@:
 
 $(STAMP):
 	$(call make_environment,$(VENV))

@@ -58,6 +58,9 @@ _TURNS: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
 
 _ORIENTATION_TAG = 274
 
+_BORDERS = 3
+"""Padding around a collimator's shadow around a plate's white rim."""
+
 
 @dataclass(frozen=True, slots=True)
 class ImageLimits:
@@ -140,7 +143,7 @@ def decode(payload: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> NDArray[np.u
             turn = _TURNS.get(image.getexif().get(_ORIENTATION_TAG, 1))
         except _DAMAGE as error:
             raise ImageError(f"The image is cut off or damaged ({_reason(error)}).") from error
-    return np.ascontiguousarray(turn(grey) if turn else grey)
+    return np.array(turn(grey) if turn else grey, order="C")  # a copy: Pillow's is read-only
 
 
 def encode_png(image: NDArray[np.uint8]) -> bytes:
@@ -239,21 +242,28 @@ def _scale_by_range(values: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _without_plain_border(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Cuts off outer rows and columns in which nothing is to be seen.
+    """Cuts off outer rows and columns in which nothing is to be seen, border within border.
 
     A row is plain if its grey values differ by no more than 6 % of the image's own range (2 to 10
     levels), so the faint hand of a dark film is never plain. If less than a fifth of a side would
     remain, the whole image is kept.
     """
-    low, high = np.percentile(
-        image[:: 1 + len(image) // 128, :: 1 + image.shape[1] // 128], (1, 99)
-    )
+    sample = image[:: 1 + image.shape[0] // 128, :: 1 + image.shape[1] // 128]
+    low, high = np.percentile(sample, (1, 99))
     plain = float(np.clip(0.06 * (high - low), 2, 10))
-    rows = np.flatnonzero(image.max(axis=1) - image.min(axis=1) > plain)
-    columns = np.flatnonzero(image.max(axis=0) - image.min(axis=0) > plain)
-    if not rows.size or np.ptp(rows) < len(image) / 5 or np.ptp(columns) < image.shape[1] / 5:
-        return image
-    return image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    film = image
+    for _ in range(_BORDERS):
+        inside = film[_busy_span(film, 1, plain), _busy_span(film, 0, plain)]
+        if inside.shape[0] * 5 < image.shape[0] or inside.shape[1] * 5 < image.shape[1]:
+            return image
+        film = inside
+    return film
+
+
+def _busy_span(film: NDArray[np.uint8], axis: int, plain: float) -> slice:
+    """Returns from where to where rows (axis 1) or columns (axis 0) are not plain."""
+    busy = np.flatnonzero(film.max(axis=axis) - film.min(axis=axis) > plain)
+    return slice(int(busy[0]), int(busy[-1]) + 1) if busy.size else slice(0, 0)
 
 
 def _fit(film: NDArray[np.uint8], size: int) -> NDArray[np.float32]:

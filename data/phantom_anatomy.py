@@ -181,7 +181,7 @@ def extent(name: str, age_months: float, sex: str) -> float:
     if age_months < start:
         return 0.0
     share = min((age_months - start) / (centre.grown[column] - start), 1.0)
-    slowing = 4.0 if start < _INFANCY_MONTHS else 2.4
+    slowing = 4.0 if start < _INFANCY_MONTHS else 2.6
     return float(_FIRST_SIZE + (1 - _FIRST_SIZE) * (1 - (1 - share) ** slowing))
 
 
@@ -200,8 +200,8 @@ _LENGTH = (
     (18.0, 22.0, 25.2, 30.3, 38.0, 44.5, 50.0, 54.7, 59.5, 66.0, 70.3, 71.1),
 )
 _WIDTH = (
-    (3.7, 4.0, 4.3, 4.7, 5.3, 5.7, 6.1, 6.5, 6.9, 7.2, 7.3, 7.3),
-    (3.7, 4.1, 4.4, 4.9, 5.5, 5.9, 6.3, 6.7, 7.2, 7.8, 8.3, 8.5),
+    (3.8, 4.3, 4.7, 5.0, 5.4, 5.7, 6.1, 6.5, 6.9, 7.2, 7.3, 7.3),
+    (3.9, 4.4, 4.8, 5.2, 5.6, 5.9, 6.3, 6.7, 7.2, 7.8, 8.3, 8.5),
 )
 _CORTEX = (
     (0.46, 0.42, 0.40, 0.42, 0.45, 0.475, 0.49, 0.51, 0.55, 0.585, 0.61, 0.63),

@@ -6,15 +6,15 @@ films are very dark), background, scatter, noise, sharpness, frame, and the plac
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from data.phantom_skeleton import Child, Part, Points, bones, forearm_turn, slots
+from data.phantom_bones import Part, bones
+from data.phantom_hand import Child, Points, silhouette
 
 Grey: TypeAlias = NDArray[np.uint8]
 Image: TypeAlias = NDArray[np.float32]
@@ -23,8 +23,6 @@ _FINE = 2
 """Bones are painted on a canvas this many times as fine as the film, then averaged."""
 _SHIFT = 4
 """Binary digits of a pixel's fraction in OpenCV's drawing functions."""
-_TURN = np.linspace(0.0, 2 * np.pi, 20, endpoint=False)
-_DISC = np.stack([np.cos(_TURN), np.sin(_TURN)], axis=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +122,10 @@ def expose(child: Child, view: View, film: Film, rng: np.random.Generator) -> Gr
     bone = cv2.resize(_paint_bones(child, view), size, interpolation=cv2.INTER_AREA)
     grain = rng.standard_normal((view.height, view.width), np.float32)
     # The spongy bone's texture is the same numbers upside down: half the time, and no relation.
-    spongy = cv2.GaussianBlur(cv2.flip(grain, 0), (0, 0), 0.9 * sharp)
-    spongy *= 0.09 / max(float(spongy.std()), 1e-6)
-    dense = bone * np.float32(1 / 255) * (1 + spongy)
+    spongy = _blur(grain[::-1], 0.9 * sharp)
+    dense = bone * np.float32(1 / 255) * (1 + 0.09 / spongy.std() * spongy)
     ray = _thickness(child, view) * (0.42 * skin + 0.72 * dense)
-    ray = cv2.GaussianBlur(ray, (0, 0), film.blur_px * sharp)
+    ray = _blur(ray, film.blur_px * sharp)
     tone = 1.3 * (1 - np.exp(-1.1 * ray))
     image = film.base + film.gain * (tone**film.gamma + film.slope * _ramp(view.width))
     image = _collimate(image, film)
@@ -151,12 +148,16 @@ def _thickness(child: Child, view: View) -> Image:
     return np.asarray(cv2.resize(along, (view.width, view.height), interpolation=cv2.INTER_LINEAR))
 
 
+def _blur(image: Image, sigma_px: float) -> Image:
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma_px), np.float32)
+
+
 def _ramp(width: int) -> Image:
     return np.linspace(-1.0, 1.0, width, dtype=np.float32)[None, :]
 
 
-def _fixed(points: Points) -> NDArray[np.int32]:
-    return np.round(points * (1 << _SHIFT)).astype(np.int32)
+def _fixed(points: ArrayLike) -> NDArray[np.int32]:
+    return np.rint(np.asarray(points, np.float64) * (1 << _SHIFT)).astype(np.int32)
 
 
 def _paint_bones(child: Child, view: View) -> Grey:
@@ -189,42 +190,14 @@ def _paint(canvas: Grey, corners: NDArray[np.int32], part: Part) -> None:
 def _skin(child: Child, view: View) -> Image:
     """Thickness of the soft tissue, 0 (air) to 1."""
     mask = np.zeros((view.height, view.width), np.uint8)
-    for points in _skin_pieces(child):
+    for points in silhouette(child):
         hull = cv2.convexHull(view.pixels(points).astype(np.float32))
         cv2.fillConvexPoly(mask, _fixed(hull), 255, cv2.LINE_AA, _SHIFT)
     mm = view.pixels_per_mm * child.scale * child.breadth
     inside = cv2.threshold(mask, 127, 255, cv2.THRESH_BINARY)[1]
     depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)
     thick = (1 - np.exp(depth * (-1 / (5.5 * mm)))) * (mask * np.float32(1 / 255))
-    return np.asarray(cv2.GaussianBlur(thick, (0, 0), max(0.6 * mm, 0.4)), np.float32)
-
-
-def _skin_pieces(child: Child) -> Iterator[Points]:
-    """Yields points in mm whose convex hulls together are the hand's silhouette."""
-    mm = child.scale * child.breadth * child.fat * (1.2 - 0.2 * child.growth)
-    rays = [list(slots(child, ray)) for ray in range(5)]
-
-    def ball(middle: Points, radius: float) -> Points:
-        return np.asarray(middle + _DISC * (radius * mm))
-
-    for ray, ((_, base, head), *finger) in enumerate(rays):
-        root, knuckle, tip = head + (base - head) * 0.1, finger[0][2], finger[-1][2]
-        wide = (10.8, 10.5, 8.0) if ray == 0 else (9.2, 8.2, 6.4) if ray == 4 else (10.2, 9.4, 7.4)
-        back = (knuckle - tip) / np.hypot(*(knuckle - tip)) * (wide[2] - 4.0) * mm
-        middle = ball(knuckle, wide[1])
-        yield np.concatenate([ball(root, wide[0]), middle])
-        yield np.concatenate([middle, ball(tip + back, wide[2])])
-    wrist = np.array([(15.0, 4.0), (-15.0, 2.0)]) * child.frame
-    heads, bases = [ray[0][2] for ray in rays], [ray[0][1] for ray in rays]
-    palm = [ball(head, 11.0) for head in heads[1:]] + [ball(bases[4], 14.0)]
-    yield np.concatenate([*palm, ball(wrist[0], 15.0), ball(wrist[1], 13.5)])
-    web = 0.35 * bases[1] + 0.65 * heads[1]
-    thenar = [ball(heads[0], 10.8), ball(bases[0], 12.5), ball(web, 8.0), ball(wrist[0], 13.0)]
-    yield np.concatenate(thenar)
-    arm = np.array([(5, -5), (-5, -5), (9, -170), (-13, -170)]) * child.frame
-    arm = arm @ forearm_turn(child)
-    radii = (26.0, 24.0, 34.0, 34.0)
-    yield np.concatenate([ball(point, radius) for point, radius in zip(arm, radii, strict=True)])
+    return _blur(thick, max(0.6 * mm, 0.4))
 
 
 def _collimate(image: Image, film: Film) -> Image:
@@ -239,15 +212,14 @@ def _collimate(image: Image, film: Film) -> Image:
     turn = np.deg2rad(film.frame_deg)
     matrix = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
     corners = (corners * (width, height)) @ matrix + (width / 2, height / 2)
-    lit = np.zeros((height, width), np.float32)
-    cv2.fillConvexPoly(lit, _fixed(corners), 1.0, cv2.LINE_AA, _SHIFT)
+    # Drawn with 8 bits: OpenCV smooths edges in no other image.
+    drawn = np.zeros((2, height, width), np.uint8)
+    cv2.fillConvexPoly(drawn[0], _fixed(corners), 255, cv2.LINE_AA, _SHIFT)
+    thick = max(1, round(height / 220))
+    cv2.polylines(drawn[1], [_fixed(corners)], True, 255, thick, cv2.LINE_AA, _SHIFT)
+    lit, line = drawn * np.float32(1 / 255)
     image = film.frame_grey + (image - film.frame_grey) * lit
-    if film.frame_line:
-        line = np.zeros((height, width), np.float32)
-        thick = max(1, round(height / 220))
-        cv2.polylines(line, [_fixed(corners)], True, film.frame_line, thick, cv2.LINE_AA, _SHIFT)
-        image = image + line
-    return image
+    return np.asarray(image + film.frame_line * line, np.float32)
 
 
 _PLACES = ((0.10, 0.62), (0.10, 0.78), (0.88, 0.86), (0.12, 0.10), (0.88, 0.12), (0.88, 0.72))
@@ -304,7 +276,7 @@ def _plate(rng: np.random.Generator) -> Image:
         letters = [sorted(_STROKES)[i] for i in rng.integers(0, len(_STROKES), rng.integers(2, 4))]
         for number, letter in enumerate(letters):
             _letter(plate, letter, (6 + 14 * number, 55), 2.2, 2)
-    return plate.astype(np.float32) / 255
+    return plate * np.float32(1 / 255)
 
 
 def _letter(plate: Grey, letter: str, corner: tuple[int, int], step: float, pen: int) -> None:

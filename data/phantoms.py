@@ -21,7 +21,7 @@ import numpy as np
 from data import phantom_anatomy as anatomy
 from data.errors import InvalidInputError, StorageError
 from data.phantom_film import Grey, View, expose, sample_film
-from data.phantom_skeleton import Child
+from data.phantom_hand import RAYS_DEG, Child
 
 SIDE = "left"
 MIN_SIZE_PX = 32
@@ -32,7 +32,6 @@ OLDEST_MONTHS = 216.0
 
 _HAND_MM = 218.0
 """Finger tip to wrist of an adult man, skin included."""
-_RAYS_DEG = (31.0, 10.0, 1.0, -9.0, -21.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +69,9 @@ def draw_hand(age_months: float, sex: str, seed: int, size: int = 256) -> Grey:
     """
     anatomy.check(age_months, sex)
     _check_seed_and_size(seed, size)
-    traits, film, noise = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(3))
+    traits, film, noise = (
+        np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(3)
+    )
     child = _sample_child(traits, age_months, sex)
     view = _sample_view(traits, child, size)
     return expose(child, view, sample_film(film), noise)
@@ -98,8 +99,8 @@ def draw_phantoms(
         raise InvalidInputError(f"The number of phantoms must not be negative, not {count}.")
     _check_seed_and_size(seed, size)
     rng = np.random.default_rng(np.random.SeedSequence([seed, count]))
-    slots = (np.arange(count) + rng.uniform(0.0, 1.0, count)) / max(count, 1)
-    ages = np.round(YOUNGEST_MONTHS + (OLDEST_MONTHS - YOUNGEST_MONTHS) * slots, 1)
+    places = (np.arange(count) + rng.uniform(0.0, 1.0, count)) / max(count, 1)
+    ages = np.round(YOUNGEST_MONTHS + (OLDEST_MONTHS - YOUNGEST_MONTHS) * places, 1)
     seeds = rng.integers(0, 2**62, count)
     for number, index in enumerate(rng.permutation(count)):
         truth = PhantomTruth(float(ages[index]), anatomy.SEXES[int(index) % 2], SIDE)
@@ -128,7 +129,7 @@ def _sample_child(rng: np.random.Generator, age_months: float, sex: str) -> Chil
     ahead = spread * (0.8 * common + 0.6 * own)
     size, width, cortex, fat = np.exp(rng.normal(0.0, (0.035, 0.03, 0.05, 0.05)))
     splay = np.array([1.0, *[rng.normal(1.0, 0.3)] * 4])
-    rays = np.array(_RAYS_DEG) * splay + rng.normal(0.0, (8.0, 2.0, 1.5, 2.0, 3.0))
+    rays = np.array(RAYS_DEG) * splay + rng.normal(0.0, (8.0, 2.0, 1.5, 2.0, 3.0))
     return Child(
         age_months=age_months,
         sex=sex,
@@ -137,7 +138,7 @@ def _sample_child(rng: np.random.Generator, age_months: float, sex: str) -> Chil
         width=float(width),
         cortex=float(cortex),
         fat=float(fat),
-        rays_deg=(float(rays[0]), *(float(r) for r in rays[1:])),
+        rays_deg=tuple(rays.tolist()),
         forearm_deg=float(np.clip(rng.normal(0.0, 5.0), -12.0, 12.0)),
     )
 

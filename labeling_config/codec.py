@@ -6,16 +6,19 @@ takes any number and any choice.
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
+from urllib.parse import parse_qs, quote, urlsplit
 
 from data.domain import Prediction, Radiograph, Reading, Target, TaskSpec, Value
 from data.errors import InvalidInputError
+from labeling_config.fields import applies, checked_value, is_number
 from labeling_config.layout import MODEL_NOTE_SUFFIX, Layout, read_layout
+from labeling_config.model_notes import model_note
 
 Json: TypeAlias = dict[str, Any]
 Origin: TypeAlias = Literal["manual", "prediction", "prediction-changed"]
@@ -25,6 +28,7 @@ RADIOGRAPH_KEY = "radiograph"
 LOCAL_FILES = "/data/local-files/"
 """Where Label Studio serves files below its document root, which is our pool."""
 MAX_LEAD_TIME_S = 7 * 24 * 3600.0
+"""A longer lead time is a page that was left open."""
 _RADIOGRAPH_ID = re.compile(r"[0-9a-f]{64}")
 
 
@@ -33,21 +37,26 @@ def prediction_to_json(spec: TaskSpec, prediction: Prediction) -> Json:
 
     Numbers are rounded to the field's step, so that a reader who accepts them submits what the
     field shows. Where the configuration has a note for a target, it says how sure the model is.
+
+    Raises:
+        InvalidInputError: The model says what the field cannot hold.
     """
-    layout = _layout(spec)
     values = {
-        name: value if isinstance(value, str) else _to_step(layout, spec.target(name), value)
-        for name, value in prediction.values.items()
+        target.name: _to_step(spec, target, checked_value(target, prediction.values[target.name]))
+        for target in spec.targets
+        if target.name in prediction.values and applies(target, prediction.values)
     }
     result: list[Json] = []
-    for item in values_to_result(spec, values):
-        name = item["from_name"]
-        del item["origin"]
-        chosen = prediction.probabilities.get(name, {}).get(str(values[name]))
-        result.append({**item, "score": prediction.confidence if chosen is None else chosen})
-        note = _model_note(spec.target(name), prediction)
-        if note and layout.control(name + MODEL_NOTE_SUFFIX) is not None:
-            result.append(_region(spec, name + MODEL_NOTE_SUFFIX, "textarea", {"text": [note]}))
+    for region in values_to_result(spec, values):
+        name = region["from_name"]
+        del region["origin"]
+        probability = prediction.probabilities.get(name, {}).get(str(values[name]))
+        region["score"] = prediction.confidence if probability is None else probability
+        result.append(region)
+        note = name + MODEL_NOTE_SUFFIX
+        text = model_note(spec.target(name), prediction)
+        if text and _layout(spec.config_xml).control(note) is not None:
+            result.append(_region(spec, note, "textarea", {"text": [text]}))
     return {
         "model_version": prediction.model_version,
         "score": prediction.confidence,
@@ -74,7 +83,7 @@ def values_to_result(
     result: list[Json] = []
     for target in spec.targets:
         if target.name in values:
-            value = _checked(target, values[target.name])
+            value = checked_value(target, values[target.name])
             region = (
                 _region(spec, target.name, "number", {"number": value})
                 if target.kind == "number"
@@ -102,8 +111,8 @@ def result_to_values(spec: TaskSpec, result: object) -> dict[str, Value]:
             raise InvalidInputError(f"The field '{name}' is given twice.")
         value = _raw_value(targets[name], item.get("value"))
         if value is not None:
-            values[name] = _checked(targets[name], value)
-    return {n: v for n, v in values.items() if _applies(targets[n], values)}
+            values[name] = checked_value(targets[name], value)
+    return {n: v for n, v in values.items() if applies(targets[n], values)}
 
 
 def annotation_to_reading(
@@ -124,8 +133,8 @@ def annotation_to_reading(
     if isinstance(number, bool) or not isinstance(number, int):
         raise InvalidInputError(f"An annotation has the id {number!r}, which is no number.")
     skipped = bool(annotation.get("was_cancelled"))
-    result = annotation.get("result")
-    values = {} if skipped else result_to_values(spec, result)
+    result = [] if skipped else annotation.get("result")
+    values = result_to_values(spec, result)
     return Reading(
         radiograph_id=radiograph_id,
         reader=reader,
@@ -149,3 +158,109 @@ def radiograph_of_task_data(spec: TaskSpec, data: Mapping[str, Any]) -> str | No
     name = data.get(RADIOGRAPH_KEY)
     known = isinstance(name, str) and spec.image_key in data and _RADIOGRAPH_ID.fullmatch(name)
     return str(name) if known else None
+
+
+def local_file_of(address: str, pool: Path) -> Path:
+    """Returns the file of the pool that Label Studio serves at an address.
+
+    Args:
+        address: `/data/local-files/?d=images/ab/x.png`, with or without scheme and host.
+        pool: The pool, which is Label Studio's document root.
+
+    Raises:
+        InvalidInputError: The address is another one, or leads out of the pool.
+    """
+    refusal = InvalidInputError(f"The address {address[:200]!r} is no file of the pool.")
+    try:
+        parts = urlsplit(address)
+        names = parse_qs(parts.query, strict_parsing=True, max_num_fields=4).get("d", [])
+    except ValueError as error:
+        raise refusal from error
+    if not parts.path.rstrip("/").endswith(LOCAL_FILES.rstrip("/")) or len(names) != 1:
+        raise refusal
+    relative = Path(names[0])
+    outside = relative.is_absolute() or ".." in relative.parts
+    if outside or "\0" in names[0] or "\\" in names[0] or not relative.name:
+        raise refusal
+    root = pool.resolve()
+    try:
+        file = (root / relative).resolve()
+    except (OSError, RuntimeError) as error:  # a symbolic link that leads to itself
+        raise refusal from error
+    if not file.is_relative_to(root):
+        raise refusal
+    return file
+
+
+@lru_cache(maxsize=8)
+def _layout(config_xml: str) -> Layout:
+    return read_layout(config_xml, "the task")
+
+
+def _region(spec: TaskSpec, name: str, kind: str, value: Json) -> Json:
+    return {"id": name, "from_name": name, "to_name": spec.image_tag, "type": kind, "value": value}
+
+
+def _to_step(spec: TaskSpec, target: Target, value: Value) -> Value:
+    control = _layout(spec.config_xml).control(target.name)
+    if isinstance(value, str) or not control or not control.step or control.minimum is None:
+        return value
+    rounded = control.minimum + round((value - control.minimum) / control.step) * control.step
+    return min(rounded, control.maximum or rounded)
+
+
+def _origin_of(name: str, value: Value, shown: Mapping[str, Value] | None) -> Origin:
+    if shown is None or name not in shown:
+        return "manual"
+    return "prediction" if shown[name] == value else "prediction-changed"
+
+
+def _items(result: object) -> Iterator[Mapping[str, Any]]:
+    if not isinstance(result, list):
+        raise InvalidInputError("The result of an annotation is not a list.")
+    for item in result:
+        if not isinstance(item, dict):
+            raise InvalidInputError(
+                "The result of an annotation holds something else than objects."
+            )
+        yield item
+
+
+def _raw_value(target: Target, value: object) -> object:
+    """Returns the number or choice inside a region's `value`, or None for an empty field."""
+    if not isinstance(value, dict):
+        raise InvalidInputError(f"The field '{target.name}' has no value.")
+    if target.kind == "number":
+        return value.get("number")
+    chosen = value.get("choices")
+    if not chosen:
+        return None
+    if not isinstance(chosen, list) or len(chosen) != 1:
+        raise InvalidInputError(f"The field '{target.name}' needs one choice, not {chosen!r}.")
+    return chosen[0]
+
+
+def _origin(values: Mapping[str, Value], result: object, had_prediction: bool) -> Origin:
+    """Tells confirmed from corrected.
+
+    A choice that the reader changed is a new region and has the origin `manual` (seen in 1.23.2),
+    so anything but `prediction` counts as changed once a prediction was shown.
+    """
+    origins = {item.get("origin") for item in _items(result) if item.get("from_name") in values}
+    if not had_prediction and not origins & {"prediction", "prediction-changed"}:
+        return "manual"
+    return "prediction" if origins == {"prediction"} else "prediction-changed"
+
+
+def _time(text: object) -> datetime:
+    try:
+        time = datetime.fromisoformat(str(text))
+    except ValueError as error:
+        raise InvalidInputError(f"An annotation has the time {text!r}.") from error
+    return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def _lead_time(seconds: object) -> float | None:
+    if not is_number(seconds) or not 0 <= seconds <= MAX_LEAD_TIME_S:
+        return None
+    return float(seconds)

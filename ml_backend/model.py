@@ -5,6 +5,7 @@ The routes of our own server use this same class, so both ways of serving do the
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -17,6 +18,8 @@ from ml_backend.pre_annotation import BatchAnswer, TaskAnswer, answer_tasks
 from ml_backend.sdk import LabelStudioMLBase, ModelResponse
 from ml_backend.services import Services, build_services
 from workers.settings import Settings
+
+log = logging.getLogger(__name__)
 
 
 @lru_cache(maxsize=1)
@@ -91,11 +94,14 @@ class CarpalModel(LabelStudioMLBase):
         a prediction, and serves the task by its score. It logs `error` instead; for an empty list,
         which says that there is no model yet, it does nothing at all.
         """
+        error = answer.error
         if answer.prediction is not None:
-            return prediction_to_json(self.services.spec, answer.prediction)
-        if answer.error:
-            return {"model_version": batch.model_version, "error": answer.error}
-        return []
+            try:
+                return prediction_to_json(self.services.spec, answer.prediction)
+            except InvalidInputError as refusal:
+                error = f"Model {batch.model_version} said what no reader can say: {refusal}"
+                log.error("%s", error)
+        return {"model_version": batch.model_version, "error": error} if error else []
 
     def fit(self, event: str, data: Mapping[str, Any], **kwargs: Any) -> Noted:
         """Journals an event of Label Studio and asks for a reconcile; trains nothing itself.

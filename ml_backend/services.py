@@ -114,7 +114,7 @@ def build_services(settings: Settings) -> Services:
     counters = shared_counters()
     models = ModelServer(
         lambda: _registry(settings),
-        lambda folder: _load_model(settings, folder),
+        lambda folder: _load_model(settings, spec, folder),
         task=spec.name,
         cache=settings.cache / "models",
         counters=counters,
@@ -143,10 +143,10 @@ def _registry(settings: Settings) -> Registry:
     return assembly.registry(settings)
 
 
-def _load_model(settings: Settings, folder: Path) -> Predictor:
+def _load_model(settings: Settings, spec: TaskSpec, folder: Path) -> Predictor:
     from trainer.predictor import Predictor
 
-    return Predictor.load(folder, settings.device)
+    return Predictor.load(folder, settings.device, spec)
 
 
 def _project(ledger: SqlLedger) -> int | None:

@@ -20,10 +20,9 @@ from numpy.typing import NDArray
 from data.domain import Radiograph
 from data.errors import ImageError, InvalidInputError, NotFoundError
 from data.images import content_id, decode
-from labeling_config.codec import local_file_of, radiograph_of_task_data
+from labeling_config.codec import LOCAL_FILES, local_file_of, radiograph_of_task_data
 from ml_backend.services import Services
 
-LOCAL_FILES = "/data/local-files/"
 UPLOAD = re.compile(r"/data/upload/[0-9]+/(?!\.\.?$)[^/\\\x00-\x1f]+")
 """Project and file name, with percent escapes undone."""
 CONTENT_ID = re.compile(r"[0-9a-f]{64}")
@@ -98,7 +97,7 @@ def read_pool_image(services: Services, image: PoolImage) -> NDArray[np.uint8]:
 def _pool_image(services: Services, path: str, data: Mapping[str, object]) -> PoolImage:
     file = local_file_of(path, services.settings.pool)
     known = services.ledger.radiograph(file.stem) if CONTENT_ID.fullmatch(file.stem) else None
-    if known is None or services.settings.pool / known.path != file:
+    if known is None or (services.settings.pool / known.path).resolve() != file:
         raise NotFoundError("The image is not a radiograph of the pool.")
     named = radiograph_of_task_data(services.spec, data)
     if named is not None and named != known.id:

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,7 @@ def augment(
         strength: Factor on all `ranges`; 0 changes nothing but the flip.
         flip: Mirror each image left to right with probability one half.
         generator: Source of randomness; lives on the CPU, whatever the device of `pixels`.
+        ranges: Largest changes at strength 1.
 
     Returns:
         (N, 1, S, S) float in 0..1 on the device of `pixels`.
@@ -67,10 +68,10 @@ def _move(pixels: Tensor, strength: float, flip: bool, gen: torch.Generator, r: 
     mirror = torch.where(mirrored, -1.0, 1.0)
     cos, sin = turn.cos() * zoom, turn.sin() * zoom
     matrix = torch.stack([cos * mirror, -sin, shift_x, sin * mirror, cos, shift_y], 1)
-    grid = F.affine_grid(
+    grid = functional.affine_grid(
         matrix.view(count, 2, 3).to(pixels.device), list(pixels.shape), align_corners=False
     )
-    return F.grid_sample(pixels, grid, padding_mode="zeros", align_corners=False)
+    return functional.grid_sample(pixels, grid, padding_mode="zeros", align_corners=False)
 
 
 def _expose(pixels: Tensor, strength: float, gen: torch.Generator, r: Ranges) -> Tensor:

@@ -23,7 +23,7 @@ from trainer.options import TrainOptions
 
 import lightning.pytorch as pl  # isort: skip
 from lightning.pytorch.callbacks import Checkpoint  # isort: skip
-from lightning.pytorch.plugins.environments import LightningEnvironment  # isort: skip
+from lightning.fabric.plugins.environments import LightningEnvironment  # isort: skip
 
 CLIP_NORM = 5.0
 """Longest gradient: a single odd film must not throw the weights off."""
@@ -113,8 +113,8 @@ def fit(
         drop_last=True,
     )
     learner = Learner(network, targets, options, length.steps)
-    course = Course(length.epochs, options, folder / CHECKPOINT, validate, progress)
     checkpoint = folder / CHECKPOINT
+    course = Course(learner, length.epochs, options, checkpoint, validate, progress)
     with quiet():
         trainer = _trainer(length, options, device, folder, course)
         trainer.fit(
@@ -123,7 +123,7 @@ def fit(
             ckpt_path=checkpoint if checkpoint.exists() else None,
             weights_only=True,
         )
-    course.restore_best(network)
+    course.restore_best()
     return tuple(course.history)
 
 
@@ -131,6 +131,7 @@ class Course(Checkpoint):
     """What happens at the end of each epoch; being a `Checkpoint`, Lightning calls it last.
 
     Args:
+        learner: What is trained.
         epochs: How many there will be.
         options: Limits of time and distance of checkpoints.
         file: The checkpoint.
@@ -140,6 +141,7 @@ class Course(Checkpoint):
 
     def __init__(
         self,
+        learner: Learner,
         epochs: int,
         options: TrainOptions,
         file: Path,
@@ -147,16 +149,15 @@ class Course(Checkpoint):
         progress: Callable[[EpochReport], None] | None,
     ) -> None:
         self.history: list[EpochReport] = []
-        self._epochs, self._options, self._file = epochs, options, file
+        self._learner, self._epochs, self._options, self._file = learner, epochs, options, file
         self._validate, self._progress = validate, progress
         self._began = self._saved = time.monotonic()
         self._best: tuple[float, dict[str, torch.Tensor]] | None = None
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Reports, keeps the best weights, ends at the time limit, writes the checkpoint."""
-        assert isinstance(pl_module, Learner)
-        loss = pl_module.epoch_loss()
-        error = self._validated(pl_module.network)
+        loss = self._learner.epoch_loss()
+        error = self._validated()
         now = time.monotonic()
         report = EpochReport(
             len(self.history) + 1, self._epochs, loss, round(now - self._began, 3), error
@@ -181,12 +182,13 @@ class Course(Checkpoint):
             error, weights = state_dict["best"]
             self._best = (error, weights)
 
-    def restore_best(self, network: Network) -> None:
+    def restore_best(self) -> None:
         """Puts back the weights of the epoch with the lowest validation error, if there was any."""
         if self._best is not None:
-            network.load_state_dict(self._best[1])
+            self._learner.network.load_state_dict(self._best[1])
 
-    def _validated(self, network: Network) -> float | None:
+    def _validated(self) -> float | None:
+        network = self._learner.network
         if self._validate is None:
             return None
         error = self._validate()
@@ -246,5 +248,6 @@ def _trainer(
     )
 
 
-def _as_is(batch: Batch) -> Batch:
+def _as_is(batch: Any) -> Any:
+    """`Cases` gives whole batches already."""
     return batch

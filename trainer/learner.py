@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import lightning.pytorch as pl
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -16,10 +15,13 @@ from torch.utils.data import Dataset, Sampler
 
 from data.domain import Target
 from data.errors import TrainingError
+from trainer import torchvision_guard  # noqa: F401  (must come before lightning)
 from trainer.augment import augment
 from trainer.losses import batch_loss
 from trainer.network import Network
 from trainer.options import TrainOptions
+
+import lightning.pytorch as pl  # isort: skip
 
 Batch = tuple[Tensor, Tensor, Tensor]
 """(N, S, S) uint8 pixels, (N, targets) labels, (N,) weights."""

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 from data.domain import Target
 from trainer.targets import LOG_SPREAD_RANGE
-
 
 _TINY = 1e-6
 
@@ -54,6 +53,6 @@ def batch_loss(
         if target.kind == "number":
             losses = laplace_nll(outputs[i], wanted)
         else:
-            losses = F.cross_entropy(outputs[i], wanted.long(), reduction="none")
+            losses = functional.cross_entropy(outputs[i], wanted.long(), reduction="none")
         total = total + target.loss_weight * (losses * known).sum() / known.sum().clamp(min=_TINY)
     return total

@@ -11,7 +11,7 @@ import yaml
 
 from data.errors import InvalidInputError
 
-PRECISIONS = ("auto", "32", "bf16", "16")
+PRECISIONS = ("auto", "32", "bf16")
 STARTS = ("scratch", "champion")
 
 
@@ -29,7 +29,7 @@ class TrainOptions:
         InvalidInputError: Options that are out of range; the sentence names all of them.
     """
 
-    backbone: str = _option("resnet10t", "name of the timm backbone")
+    backbone: str = _option("test_resnet", "name of the timm backbone")
     image_size: int = _option(96, "side of the square that the model sees, pixels")
     epochs: int = _option(30, "passes over the training images, at least")
     min_steps: int = _option(500, "optimiser steps, at least: few images are passed more often")
@@ -46,7 +46,7 @@ class TrainOptions:
     min_examples: int = _option(8, "training images below which no training starts")
     start: str = _option("scratch", "first weights: scratch, or those of the champion")
     seed: int = _option(0, "seed of first weights, order and augmentation")
-    precision: str = _option("auto", "arithmetic: auto (bf16 on a GPU that has it), 32, bf16, 16")
+    precision: str = _option("auto", "arithmetic: auto (bf16 on a GPU that has it), 32, bf16")
     device: str = _option("auto", "auto (a GPU where there is one), cpu, cuda or cuda:N")
     workers: int = _option(0, "threads that decode images; 0: one per CPU core")
     max_seconds: float = _option(0.0, "the epoch that passes this time is the last; 0: no limit")

@@ -1,4 +1,4 @@
-"""What the targets of a task mean to a network: outputs, normalised labels, and which ones count."""
+"""What a task's targets mean to a network: outputs, normalised labels, and which ones count."""
 
 from __future__ import annotations
 

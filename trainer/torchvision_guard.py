@@ -33,7 +33,7 @@ def extension_loads() -> bool:
     for file in files:
         if file.exists():
             try:
-                torch.ops.load_library(str(file))
+                torch.ops.load_library(str(file))  # type: ignore[no-untyped-call]
             except OSError:
                 return False
             return True
@@ -48,9 +48,9 @@ def declare_missing_operators() -> torch.library.Library | None:
     """
     if extension_loads():
         return None
-    fragment = torch.library.Library("torchvision", "FRAGMENT")
+    fragment = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
     for schema in SCHEMAS:
-        fragment.define(schema)
+        fragment.define(schema)  # type: ignore[no-untyped-call]
     return fragment
 
 

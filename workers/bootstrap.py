@@ -13,9 +13,9 @@ from collections.abc import Callable
 from data.domain import TaskSpec
 from data.errors import NotFoundError
 from data.ledger import Ledger
-from labeling_config.client import LabelStudio
+from labeling_config.client import LabelStudio, ProjectHandle
 from labeling_config.codec import radiograph_of_task_data, task_data
-from labeling_config.project import ProjectHandle, ensure_project
+from labeling_config.project import ensure_project
 from workers.assembly import label_studio, open_ledger, task
 from workers.settings import Settings
 

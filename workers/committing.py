@@ -20,8 +20,12 @@ SNAPSHOT_TRIES = 20
 
 def commit_current(
     ledger: Ledger, repository: DatasetRepository, spec: TaskSpec, trigger: str
-) -> DatasetVersion:
-    """Commits what the readers agree on now; returns the latest version if nothing changed.
+) -> tuple[DatasetVersion, int]:
+    """Commits what the readers agree on now.
+
+    Returns:
+        The version (the latest one if nothing changed since) and the sequence number of the last
+        ledger event that was looked at.
 
     Raises:
         VersionError: There is no label yet, or the repository cannot be written.
@@ -41,7 +45,7 @@ def commit_current(
             version.name,
             {"commit": version.commit, "labels": version.labels, "trigger": trigger},
         )
-    return version
+    return version, head[0]
 
 
 def _snapshot(

@@ -83,8 +83,13 @@ def rescore_pool(settings: Settings, ledger: Ledger, model_version: str) -> int:
     waiting = {t: r for t, r in open_tasks(ledger, handle.id).items() if t > done}
     predictions = _predict(settings, ledger, model_version, set(waiting.values()))
     client = label_studio(settings)
-    client.set_model_version(handle, model_version)
     written = _write(client, ledger, spec, handle.id, model_version, waiting, predictions)
+    client.set_model_version(
+        handle,
+        model_version,
+        backend_user=settings.backend_user,
+        backend_password=settings.backend_password,
+    )
     ledger.set_state(SCORED, model_version)
     _note_seconds(ledger, model_version, time.monotonic() - began)
     return written

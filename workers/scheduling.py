@@ -133,9 +133,22 @@ def _submit(settings: Settings, run: Run) -> bool:
         return False
 
 
+def note_labels_seen(ledger: Ledger, run_id: str, event: int) -> None:
+    """Keeps the last ledger event that a run has looked at.
+
+    The version's own `last_event` would not do: labels that were changed and changed back make no
+    new version, and would count as new for ever.
+    """
+    ledger.set_state(_seen_key(run_id), str(event))
+
+
 def _last_trained_event(ledger: Ledger, runs: list[Run]) -> int:
-    trained = {run.version for run in runs if run.state is RunState.SUCCEEDED}
-    return max((v.last_event for v in ledger.versions() if v.name in trained), default=0)
+    trained = (run.id for run in runs if run.state is RunState.SUCCEEDED)
+    return max((int(ledger.get_state(_seen_key(name)) or 0) for name in trained), default=0)
+
+
+def _seen_key(run_id: str) -> str:
+    return f"labels_seen/{run_id}"
 
 
 def _requested_since(ledger: Ledger, start: datetime | None) -> bool:

@@ -27,7 +27,7 @@ from trainer.registry import ModelRef, Registry
 from workers.assembly import dataset, open_ledger, registry, task, train_options
 from workers.committing import commit_current
 from workers.promotion import promote
-from workers.scheduling import HEARTBEAT_S
+from workers.scheduling import HEARTBEAT_S, note_labels_seen
 from workers.settings import Settings
 
 if TYPE_CHECKING:
@@ -96,7 +96,8 @@ class _Stages:
         run = self._run()
         version = {v.name: v for v in self.ledger.versions()}.get(run.version)
         if version is None:
-            version = commit_current(self.ledger, repository, spec, run.trigger)
+            version, seen = commit_current(self.ledger, repository, spec, run.trigger)
+            note_labels_seen(self.ledger, self.run_id, seen)
             self.ledger.update_run(self.run_id, version=version.name)
         return version, repository.examples(version.name)
 

@@ -13,7 +13,7 @@ from sqlalchemy import create_engine
 
 from data.errors import LedgerError
 from data.ledger import Ledger
-from data.ledger_database import MIGRATIONS
+from data.ledger_database import MIGRATIONS, Database
 from data.ledger_events import EventKind
 from data.ledger_schema import SCHEMA_VERSION, VERSION_TABLE, metadata
 from tests.unit.data.ledger_cases import ledger_url
@@ -54,6 +54,19 @@ def test_a_ledger_is_kept_in_a_write_ahead_log(tmp_path: Path) -> None:
     Ledger.open(ledger_url(tmp_path)).close()
 
     assert pragma(tmp_path / "ledger.db", "journal_mode") == "wal"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [pytest.param("synchronous", 2, id="every commit flushed"), pytest.param("foreign_keys", 1)],
+)
+def test_every_connection_is_durable_and_checks_references(
+    tmp_path: Path, name: str, value: int
+) -> None:
+    database = Database(ledger_url(tmp_path), busy_timeout_s=1.0)
+    with database.write() as connection:
+        assert connection.exec_driver_sql(f"PRAGMA {name}").scalar() == value
+    database.close()
 
 
 def test_a_ledger_of_a_newer_carpal_is_refused_and_left_alone(tmp_path: Path) -> None:

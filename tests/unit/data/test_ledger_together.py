@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
+from threading import Timer
 
 from data.ledger import Ledger
 from data.ledger_events import EventKind
@@ -65,6 +68,19 @@ def test_processes_that_make_and_fill_a_new_ledger_at_once_share_one_chain(tmp_p
         for name in names:
             told = [e.payload["number"] for e in ledger.events() if e.subject == name]
             assert told == list(range(APPENDS))
+
+
+def test_opening_waits_for_a_process_that_is_making_the_file(tmp_path: Path) -> None:
+    with closing(
+        sqlite3.connect(tmp_path / "ledger.db", isolation_level=None, check_same_thread=False)
+    ) as other:
+        other.execute("BEGIN IMMEDIATE")
+        release = Timer(0.2, other.execute, ["COMMIT"])
+        release.start()
+
+        with Ledger.open(ledger_url(tmp_path)) as ledger:
+            assert ledger.verify_chain() == 0
+        release.join()
 
 
 def test_threads_that_share_one_ledger_share_one_chain(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def test_everybody_else_needs_the_password_for_the_page(
 
 @pytest.mark.parametrize("name", ["backend_user", "backend_password", "webhook_secret"])
 def test_the_backend_does_not_start_without_its_secrets(backend: Backend, name: str) -> None:
-    settings = replace(backend.settings, **{name: ""})
+    settings = replace(backend.settings, **{name: ""})  # type: ignore[arg-type]
 
     with pytest.raises(StackError, match=f"CARPAL_{name.upper()} is empty"):
         create_app(services=replace(backend.services, settings=settings))

@@ -203,6 +203,18 @@ def test_an_image_that_the_model_refuses_costs_only_its_task(backend: Backend) -
     assert ["result" in result for result in results] == [True, False, True]
 
 
+def test_a_prediction_that_no_reader_could_enter_costs_only_its_task(backend: Backend) -> None:
+    backend.serve(FakePredictor("v1"))
+    wild, good = backend.radiograph(1), backend.radiograph(2)
+    backend.ledger.add_predictions([prediction(wild.id, "v1", age_months=1000.0)])
+
+    results = backend.predict([task_of(wild), task_of(good)])["results"]
+
+    assert "result" not in results[0]
+    assert "'age_months' cannot be 1000" in results[0]["error"]
+    assert "result" in results[1]
+
+
 def test_a_batch_that_takes_too_long_is_answered_in_part_and_the_rest_postponed(
     backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from carpal.free_ports import free_port
-from data.domain import DatasetVersion, Reading
+from data.domain import Reading
 from data.ledger import Ledger
 from data.runs import RunState
 from tests.unit.workers.workspace import radiograph
@@ -22,6 +22,7 @@ from workers.scheduling import (
     MAX_ATTEMPTS,
     consider_training,
     loop_state,
+    note_labels_seen,
     recover_runs,
     request_training,
 )
@@ -63,7 +64,7 @@ def label(ledger: Ledger, *numbers: int, age: float = 100.0) -> None:
 
 def finish(ledger: Ledger, run_id: str, version: str) -> None:
     seq, _ = ledger.head()
-    ledger.add_version(DatasetVersion(version, "0" * 40, 3, 3, seq, NOW))
+    note_labels_seen(ledger, run_id, seq)
     ledger.update_run(run_id, state=RunState.SUCCEEDED, version=version, finished_at=NOW)
 
 

@@ -76,11 +76,11 @@ class FakeLabelStudio:
         by_task: dict[int, list[Mapping[str, Any]]] = {}
         for annotation in self.annotations.values():
             by_task.setdefault(annotation["task"], []).append(annotation)
-        for task, annotations in by_task.items():
-            changed = max(datetime.fromisoformat(a["updated_at"]) for a in annotations)
+        for task, given in by_task.items():
+            changed = max(datetime.fromisoformat(a["updated_at"]) for a in given)
             if changed_since is None or changed >= changed_since:
                 data = {"radiograph": self.radiographs.get(task, "")}
-                yield TaskState(task, data, changed, tuple(annotations))
+                yield TaskState(task, data, changed, tuple(given))
 
 
 def with_tasks(ledger: Ledger, studio: FakeLabelStudio, count: int) -> None:

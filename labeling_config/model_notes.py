@@ -1,0 +1,33 @@
+"""The words in which an expert reads how sure the model is, below the field."""
+
+from __future__ import annotations
+
+from data.domain import Prediction, Target
+
+WIDE_RANGE = 50.0
+"""Numbers whose field spans at least this are written without decimals."""
+
+
+def model_note(target: Target, prediction: Prediction) -> str:
+    """Returns what the expert reads below the field, or nothing if the model does not say."""
+    if target.kind == "choice":
+        chosen = str(prediction.values[target.name])
+        probability = prediction.probabilities.get(target.name, {}).get(chosen)
+        return "" if probability is None else f"{chosen} {100 * probability:.0f} %"
+    if target.name not in prediction.intervals:
+        return ""
+    low, high = prediction.intervals[target.name]
+    years = f" ({_years(low)} – {_years(high)})" if target.unit == "months" else ""
+    span = f"{_short(target, low)}–{_short(target, high)} {target.unit}".rstrip()
+    return f"{span}{years}, {100 * prediction.coverage:.0f} %"
+
+
+def _short(target: Target, value: float) -> str:
+    """Returns a number with as many decimals as the field's range is worth."""
+    wide = (target.maximum or 0.0) - (target.minimum or 0.0) >= WIDE_RANGE
+    return f"{value:.0f}" if wide else f"{value:.1f}"
+
+
+def _years(months: float) -> str:
+    years, rest = divmod(round(months), 12)
+    return f"{years} y {rest} m"

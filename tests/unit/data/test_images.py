@@ -1,0 +1,423 @@
+from __future__ import annotations
+
+import struct
+import time
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image
+
+from data.errors import ImageError, InvalidInputError
+from data.images import (
+    PIXEL_CEILING,
+    ImageLimits,
+    content_id,
+    decode,
+    encode_png,
+    extension_of,
+    prepare,
+    read_grey,
+)
+from tests.unit.data.dataset_cases import a_film, encoded
+
+FORMATS = {"PNG": "png", "JPEG": "jpg", "TIFF": "tif", "BMP": "bmp", "WEBP": "webp"}
+LOSSLESS = ("PNG", "TIFF", "BMP")
+SMALL = ImageLimits(max_bytes=100_000, max_pixels=10_000)
+
+
+def png_of_declared_size(width: int, height: int) -> bytes:
+    """A PNG whose header promises any size, with hardly any data behind it."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return b"".join(
+        [
+            b"\x89PNG\r\n\x1a\n",
+            chunk(b"IHDR", header),
+            chunk(b"IDAT", zlib.compress(b"\0" * 1000)),
+            chunk(b"IEND", b""),
+        ]
+    )
+
+
+def png_with_text_bomb(megabytes: int) -> bytes:
+    whole = encoded(a_film())
+    body = b"Comment\0\0" + zlib.compress(b"a" * megabytes * 2**20)
+    kind = b"zTXt"
+    text = struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    after_header = 8 + 25
+    return whole[:after_header] + text + whole[after_header:]
+
+
+def test_the_content_id_is_the_sha256_of_the_bytes() -> None:
+    # printf abc | sha256sum
+    expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert content_id(b"abc") == expected
+
+
+@pytest.mark.parametrize("form", LOSSLESS)
+def test_a_lossless_image_is_decoded_to_its_pixels(form: str) -> None:
+    film = a_film(40, 30)
+
+    assert np.array_equal(decode(encoded(film, form)), film)
+
+
+@pytest.mark.parametrize("form", ["JPEG", "WEBP"])
+def test_a_lossy_image_is_decoded_to_nearly_its_pixels(form: str) -> None:
+    ramp = np.tile(np.arange(0, 240, 4, dtype=np.uint8), (50, 1))
+
+    grey = decode(encoded(ramp, form, quality=95))
+
+    assert grey.shape == (50, 60)
+    assert np.abs(grey.astype(int) - ramp).max() <= 6
+
+
+@pytest.mark.parametrize(("form", "extension"), FORMATS.items())
+def test_the_extension_follows_the_content(form: str, extension: str) -> None:
+    assert extension_of(encoded(a_film(), form)) == extension
+
+
+def test_sixteen_bits_are_scaled_by_their_range() -> None:
+    deep = np.array([[1000, 1500], [2000, 1250]], np.uint16)
+
+    # (v - 1000) * 255 / 1000, rounded
+    assert decode(encoded(deep)).tolist() == [[0, 128], [255, 64]]
+
+
+def test_a_flat_image_of_sixteen_bits_is_black() -> None:
+    assert decode(encoded(np.full((2, 2), 40000, np.uint16))).tolist() == [[0, 0], [0, 0]]
+
+
+def test_floating_point_values_are_scaled_by_their_range() -> None:
+    film = np.array([[-1.0, 0.0], [1.0, 0.5]], np.float32)
+
+    assert decode(encoded(film, "TIFF")).tolist() == [[0, 128], [255, 191]]
+
+
+def test_values_that_are_no_numbers_are_refused() -> None:
+    film = np.array([[0.0, np.nan]], np.float32)
+
+    with pytest.raises(ImageError, match="finite"):
+        decode(encoded(film, "TIFF"))
+
+
+@pytest.mark.parametrize(
+    ("picture", "grey"),
+    [
+        (Image.new("RGB", (1, 1), (255, 0, 0)), 76),  # 0.299 * 255
+        (Image.new("RGBA", (1, 1), (255, 255, 255, 0)), 0),
+        (Image.new("RGBA", (1, 1), (255, 255, 255, 255)), 255),
+        (Image.new("LA", (1, 1), (200, 0)), 0),
+        (Image.new("1", (1, 1), 1), 255),
+        (Image.new("RGB", (1, 1), (10, 10, 10)).quantize(2), 10),
+    ],
+    ids=["red", "transparent", "opaque", "transparent grey", "one bit", "palette"],
+)
+def test_colours_and_transparency_become_grey(picture: Image.Image, grey: int) -> None:
+    assert decode(encoded(picture)).tolist() == [[grey]]
+
+
+def test_a_cmyk_image_becomes_grey() -> None:
+    black = Image.new("CMYK", (8, 8), (0, 0, 0, 255))
+
+    assert decode(encoded(black, "TIFF")).max() == 0
+
+
+@pytest.mark.parametrize(
+    ("orientation", "seen"),
+    [
+        (1, [[1, 2, 3], [4, 5, 6]]),
+        (2, [[3, 2, 1], [6, 5, 4]]),
+        (3, [[6, 5, 4], [3, 2, 1]]),
+        (4, [[4, 5, 6], [1, 2, 3]]),
+        (5, [[1, 4], [2, 5], [3, 6]]),
+        (6, [[4, 1], [5, 2], [6, 3]]),
+        (7, [[6, 3], [5, 2], [4, 1]]),
+        (8, [[3, 6], [2, 5], [1, 4]]),
+    ],
+)
+@pytest.mark.parametrize("form", ["PNG", "TIFF"])
+def test_the_orientation_is_applied_as_a_browser_shows_it(
+    orientation: int, seen: list[list[int]], form: str
+) -> None:
+    exif = Image.Exif()
+    exif[274] = orientation
+    stored = np.array([[1, 2, 3], [4, 5, 6]], np.uint8)
+
+    assert decode(encoded(stored, form, exif=exif)).tolist() == seen
+
+
+def test_decoded_pixels_may_be_written() -> None:
+    grey = decode(encoded(a_film()))
+    grey[0, 0] = 7
+
+    assert grey.flags.c_contiguous
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"hello",
+        b"%PDF-1.7",
+        b"GIF89a" + b"\0" * 50,
+        b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+    ],
+    ids=["empty", "text", "PDF", "GIF", "SVG"],
+)
+def test_what_is_no_image_is_refused(payload: bytes) -> None:
+    with pytest.raises(ImageError, match="not an image that can be read"):
+        decode(payload)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+def test_a_truncated_file_is_refused(form: str, share: float) -> None:
+    payload = encoded(a_film(200, 150), form)
+
+    with pytest.raises(ImageError):
+        decode(payload[: int(len(payload) * share)])
+
+
+def test_a_file_with_too_many_bytes_is_refused() -> None:
+    with pytest.raises(ImageError, match="100001 bytes, more than the 100000"):
+        decode(b"\0" * 100_001, SMALL)
+
+
+def test_an_image_with_too_many_pixels_is_refused_before_it_is_decoded() -> None:
+    payload = png_of_declared_size(60_000, 1_000)
+
+    started = time.process_time()
+    with pytest.raises(ImageError, match="60000 x 1000 pixels, more than the 10000"):
+        decode(payload, SMALL)
+    assert time.process_time() - started < 0.1
+
+
+@pytest.mark.parametrize("side", [10_000, 100_000, 2**31 - 1])
+def test_a_decompression_bomb_is_refused(side: int) -> None:
+    with pytest.raises(ImageError):
+        decode(png_of_declared_size(side, side))
+
+
+@pytest.mark.parametrize("megabytes", [2, 40])
+def test_a_bomb_in_a_text_chunk_is_refused(megabytes: int) -> None:
+    with pytest.raises(ImageError):
+        decode(png_with_text_bomb(megabytes))
+
+
+def test_limits_beyond_what_pillow_reads_are_refused() -> None:
+    with pytest.raises(InvalidInputError, match=str(PIXEL_CEILING)):
+        ImageLimits(max_bytes=1, max_pixels=PIXEL_CEILING + 1)
+
+
+@pytest.mark.parametrize("form", ["TIFF", "PNG", "WEBP"])
+def test_an_image_with_several_frames_is_refused(form: str) -> None:
+    frames = [Image.fromarray(a_film(seed=seed)) for seed in (1, 2)]
+
+    with pytest.raises(ImageError, match="several frames"):
+        decode(encoded(frames[0], form, save_all=True, append_images=frames[1:]))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # Pillow's remarks on odd metadata
+@settings(max_examples=120, deadline=None)
+@given(data=st.data(), form=st.sampled_from(sorted(FORMATS)))
+def test_damaged_bytes_give_an_image_or_an_image_error(data: st.DataObject, form: str) -> None:
+    payload = bytearray(encoded(a_film(24, 20), form))
+    places = st.integers(0, len(payload) - 1)
+    for place, byte in data.draw(
+        st.lists(st.tuples(places, st.integers(0, 255)), min_size=1, max_size=12)
+    ):
+        payload[place] = byte
+
+    try:
+        grey = decode(bytes(payload), SMALL)
+    except ImageError as error:
+        assert str(error).endswith(".")
+    else:
+        assert grey.ndim == 2
+
+
+def test_a_missing_file_is_an_image_error(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="cannot be read"):
+        read_grey(tmp_path / "none.png")
+
+
+def test_a_file_that_cannot_be_decoded_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "note.png"
+    path.write_text("not a radiograph")
+
+    with pytest.raises(ImageError, match=r"^note\.png: "):
+        read_grey(path)
+
+
+def test_png_keeps_every_pixel() -> None:
+    film = a_film()
+
+    assert np.array_equal(decode(encode_png(film)), film)
+
+
+# prepare
+
+
+def a_hand(background: int, hand: int, bone: int, size: int = 200) -> NDArray[np.uint8]:
+    """Five vertical fingers with a bright bone in each, on a plain film."""
+    film = np.full((size, size * 3 // 4), background, np.uint8)
+    for finger in range(5):
+        left = 15 + finger * 26
+        film[40:180, left : left + 16] = hand
+        film[45:175, left + 5 : left + 11] = bone
+    return film
+
+
+@pytest.mark.parametrize(
+    "shape", [(300, 200), (200, 300), (50, 40), (2000, 1500), (1, 1), (1, 500)]
+)
+def test_any_film_becomes_a_square(shape: tuple[int, int]) -> None:
+    square = prepare(a_film(*shape), 128)
+
+    assert square.shape == (128, 128)
+    assert square.dtype == np.uint8
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    height=st.integers(1, 400),
+    width=st.integers(1, 400),
+    size=st.integers(8, 300),
+    grey=st.integers(0, 255),
+)
+def test_every_size_and_every_flat_film_can_be_prepared(
+    height: int, width: int, size: int, grey: int
+) -> None:
+    assert prepare(np.full((height, width), grey, np.uint8), size).shape == (size, size)
+
+
+def test_the_aspect_ratio_is_kept_and_the_rest_is_black() -> None:
+    square = prepare(a_film(400, 200), 100)
+
+    assert square[:, :25].max() == 0
+    assert square[:, 75:].max() == 0
+    assert np.median(square[:, 25:75]) > 50
+
+
+def test_left_stays_left() -> None:
+    film = a_film(100, 100) // 4
+    film[:, :50] += 128
+
+    square = prepare(film, 100)
+
+    assert square[:, :50].mean() > square[:, 50:].mean() + 50
+
+
+def test_the_same_film_gives_the_same_bytes() -> None:
+    film = a_film(300, 220)
+
+    assert np.array_equal(prepare(film, 128), prepare(film.copy(), 128))
+
+
+def test_the_film_itself_is_not_changed() -> None:
+    film = a_film(300, 220)
+    before = film.copy()
+
+    prepare(film, 128)
+
+    assert np.array_equal(film, before)
+
+
+def test_a_dark_film_looks_like_a_well_exposed_one() -> None:
+    dark = prepare(a_hand(background=10, hand=18, bone=30), 128)
+    bright = prepare(a_hand(background=20, hand=100, bone=220), 128)
+
+    assert dark.max() > 180
+    assert np.abs(dark.astype(int) - bright).mean() < 12
+
+
+def test_a_white_marker_does_not_darken_the_hand() -> None:
+    film = a_hand(background=10, hand=18, bone=30)
+    marked = film.copy()
+    marked[5:30, 5:9] = 255
+    marked[26:30, 5:20] = 255
+
+    bones = (film == 30)[40:180]
+    plain, with_marker = (prepare(f, 200)[40:180, 25:175] for f in (film, marked))
+
+    assert with_marker[bones].mean() > 0.8 * plain[bones].mean()
+
+
+@pytest.mark.parametrize("border", [0, 120, 255], ids=["black", "grey", "white"])
+def test_a_plain_border_is_cut_off(border: int) -> None:
+    film = a_film(120, 90)
+    framed = np.full((400, 300), border, np.uint8)
+    framed[200:320, 60:150] = film
+
+    assert np.array_equal(prepare(framed, 128), prepare(film, 128))
+
+
+def test_two_borders_one_within_the_other_are_cut_off() -> None:
+    film = a_film(120, 90)
+    inner = np.full((160, 130), 255, np.uint8)
+    inner[20:140, 20:110] = film
+    outer = np.zeros((300, 300), np.uint8)
+    outer[50:210, 70:200] = inner
+
+    assert np.array_equal(prepare(outer, 128), prepare(film, 128))
+
+
+def test_a_faint_hand_is_never_taken_for_a_border() -> None:
+    square = prepare(a_hand(background=8, hand=11, bone=14), 200)
+
+    fingers = (square[110] > square[110].max() / 3).astype(int)
+    assert np.count_nonzero(np.diff(fingers) == 1) == 5
+
+
+def test_a_small_spot_on_an_empty_film_is_not_cropped_to() -> None:
+    film = np.zeros((300, 300), np.uint8)
+    film[100:110, 100:110] = 255
+
+    square = prepare(film, 300)
+
+    assert np.count_nonzero(square) < 300
+
+
+def test_a_dark_film_keeps_more_than_its_grey_levels() -> None:
+    # Given a film with 16 grey levels and noise, averaged down
+    ramp = np.linspace(10, 26, 1200)[None, :] + np.random.default_rng(1).uniform(0, 1, (1200, 1200))
+
+    square = prepare(ramp.astype(np.uint8), 100)
+
+    assert len(np.unique(square)) > 60
+
+
+@pytest.mark.parametrize(
+    ("image", "size"),
+    [
+        (np.zeros((4, 4, 3), np.uint8), 64),
+        (np.zeros((4, 4), np.float32), 64),
+        (np.zeros((0, 4), np.uint8), 64),
+        (np.zeros((4, 4), np.uint8), 4),
+    ],
+    ids=["colour", "not 8 bit", "empty", "square too small"],
+)
+def test_what_is_no_film_cannot_be_prepared(image: NDArray[np.uint8], size: int) -> None:
+    with pytest.raises(ValueError, match="8-bit grey"):
+        prepare(image, size)
+
+
+@pytest.mark.real_data
+def test_real_films_of_any_exposure_fill_the_grey_scale(real_data: Path) -> None:
+    folder = real_data / "rsna" / "boneage-training-dataset" / "boneage-training-dataset"
+    paths = sorted(folder.iterdir())[::200]
+
+    squares = [prepare(read_grey(path), 128) for path in paths]
+
+    spreads = [np.percentile(square, 99) - np.percentile(square, 1) for square in squares]
+    assert np.percentile(spreads, 2) > 120
