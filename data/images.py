@@ -256,6 +256,8 @@ def _without_plain_border(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         inside = film[_busy_span(film, 1, plain), _busy_span(film, 0, plain)]
         if inside.shape[0] * 5 < image.shape[0] or inside.shape[1] * 5 < image.shape[1]:
             return image
+        if inside.shape == film.shape:
+            break
         film = inside
     return film
 

@@ -230,6 +230,15 @@ class Ledger:
         with self._database.read() as connection:
             return ledger_readings.live_annotations(connection, project)
 
+    def snapshot(self) -> tuple[Head, list[Radiograph], list[Reading]]:
+        """Returns the head and exactly the radiographs and live readings that belong to it."""
+        with self._database.read() as connection:
+            return (
+                ledger_chain.read_head(connection),
+                ledger_radiographs.list_radiographs(connection, None),
+                ledger_readings.list_readings(connection, include_withdrawn=False),
+            )
+
     def changed_radiographs(self, after: int) -> int:
         """Counts the radiographs whose label an expert changed after event `after`.
 
@@ -308,14 +317,18 @@ class Ledger:
 
     # Dataset versions
 
-    def add_version(self, version: DatasetVersion) -> None:
+    def add_version(self, version: DatasetVersion, trigger: str = "") -> None:
         """Records a dataset version, with a `committed` event; the same one again is no error.
+
+        Args:
+            version: As it was committed.
+            trigger: Why, for the event.
 
         Raises:
             LedgerError: A version of that name is another commit.
         """
         with self._database.write() as connection:
-            ledger_versions.add_version(connection, version)
+            ledger_versions.add_version(connection, version, trigger)
 
     def versions(self) -> list[DatasetVersion]:
         """Returns the dataset versions, oldest first."""

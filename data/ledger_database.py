@@ -64,7 +64,7 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Opens a transaction that only reads; never waits for a writer.
+        """Opens a transaction that sees one state of the ledger and never waits for a writer.
 
         Raises:
             LedgerError: The database cannot be read.

@@ -2,7 +2,8 @@
 
 Everything else of the ledger is portable SQL. A transaction on a connection with the execution
 option `WRITES` waits until no other process writes: with `BEGIN IMMEDIATE` on SQLite, with an
-advisory lock on PostgreSQL. That makes every "look, then write" of the ledger free of races.
+advisory lock on PostgreSQL. That makes every "look, then write" of the ledger free of races. All
+other transactions read one unchanging state of the ledger and wait for nobody.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ def checked_url(text: str) -> URL:
 
 
 def install_hooks(engine: Engine, busy_timeout_s: float) -> None:
-    """Makes every connection durable and every writing transaction exclusive.
+    """Makes connections durable, writing transactions exclusive and reading ones unchanging.
 
     Args:
         engine: The engine of the ledger.
@@ -99,10 +100,14 @@ def install_hooks(engine: Engine, busy_timeout_s: float) -> None:
     if engine.dialect.name != "sqlite":
 
         @event.listens_for(engine, "begin")
-        def take_lock(connection: Connection) -> None:
+        def begin_on_postgresql(connection: Connection) -> None:
             if connection.get_execution_options().get(WRITES):
                 connection.exec_driver_sql(f"SET LOCAL lock_timeout = {wait_ms}")
                 connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})")
+            else:
+                connection.exec_driver_sql(
+                    "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
+                )
 
         return
 
@@ -113,7 +118,7 @@ def install_hooks(engine: Engine, busy_timeout_s: float) -> None:
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
+    def begin_on_sqlite(connection: Connection) -> None:
         writes = connection.get_execution_options().get(WRITES)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 

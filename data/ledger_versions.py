@@ -14,14 +14,16 @@ from data.ledger_events import EventKind, utc_text, utc_time
 from data.ledger_schema import dataset_versions
 
 
-def add_version(connection: Connection, version: DatasetVersion) -> None:
+def add_version(connection: Connection, version: DatasetVersion, trigger: str) -> None:
     """Records a version and its event; see `Ledger.add_version`."""
     query = select(dataset_versions).where(dataset_versions.c.name == version.name)
     row = connection.execute(query).mappings().one_or_none()
     if row is None:
         facts = _to_row(version)
         connection.execute(insert(dataset_versions).values(**facts))
-        append_events(connection, [(EventKind.COMMITTED, version.name, facts)])
+        append_events(
+            connection, [(EventKind.COMMITTED, version.name, {**facts, "trigger": trigger})]
+        )
     elif row["commit"] != version.commit:
         raise LedgerError(
             f"Dataset version {version.name} is commit {row['commit']} in the ledger, "

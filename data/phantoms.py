@@ -30,6 +30,7 @@ YOUNGEST_MONTHS = 6.0
 OLDEST_MONTHS = 216.0
 """Ages that `draw_phantoms` covers."""
 
+_GOLDEN_RATIO = (5**0.5 - 1) / 2
 _HAND_MM = 218.0
 """Finger tip to wrist of an adult man, skin included."""
 
@@ -82,7 +83,8 @@ def draw_phantoms(
 ) -> Iterator[tuple[str, PhantomTruth, Grey]]:
     """Draws phantoms of ages spread evenly over 6 to 216 months, girls and boys by turns.
 
-    The sequence is shuffled: any stretch of it holds all ages. Each phantom is its own patient.
+    Ages follow the golden ratio, so that any stretch of the sequence holds all ages, and a longer
+    sequence of the same seed begins with the shorter one. Each phantom is its own patient.
 
     Args:
         count: How many, at least 0.
@@ -90,7 +92,7 @@ def draw_phantoms(
         size: Height in pixels, see `draw_hand`.
 
     Yields:
-        Name ("phantom-000123", unique within the sequence), truth, image.
+        Name ("phantom-000123", unique among the phantoms of one seed), truth, image.
 
     Raises:
         InvalidInputError: An argument lies outside its range.
@@ -98,14 +100,13 @@ def draw_phantoms(
     if count < 0:
         raise InvalidInputError(f"The number of phantoms must not be negative, not {count}.")
     _check_seed_and_size(seed, size)
-    rng = np.random.default_rng(np.random.SeedSequence([seed, count]))
-    places = (np.arange(count) + rng.uniform(0.0, 1.0, count)) / max(count, 1)
-    ages = np.round(YOUNGEST_MONTHS + (OLDEST_MONTHS - YOUNGEST_MONTHS) * places, 1)
-    seeds = rng.integers(0, 2**62, count)
-    for number, index in enumerate(rng.permutation(count)):
-        truth = PhantomTruth(float(ages[index]), anatomy.SEXES[int(index) % 2], SIDE)
-        image = draw_hand(truth.age_months, truth.sex, int(seeds[index]), size)
-        yield f"phantom-{number:06d}", truth, image
+    first = np.random.default_rng(seed).random()
+    for number in range(count):
+        share = (first + number * _GOLDEN_RATIO) % 1.0
+        age = round(YOUNGEST_MONTHS + (OLDEST_MONTHS - YOUNGEST_MONTHS) * share, 1)
+        truth = PhantomTruth(age, anatomy.SEXES[number % 2], SIDE)
+        own = int(np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)[0])
+        yield f"phantom-{number:06d}", truth, draw_hand(truth.age_months, truth.sex, own, size)
 
 
 def _check_seed_and_size(seed: int, size: int) -> None:
@@ -160,24 +161,29 @@ def _sample_view(rng: np.random.Generator, child: Child, size: int) -> View:
     return View(matrix, np.array([x, y]) - matrix @ middle, size, width)
 
 
-_SHEET_AGES = (0.0, 12.0, 36.0, 72.0, 108.0, 144.0, 180.0, 216.0)
+_SHEET_AGES = ((0.0, 12.0, 36.0, 72.0), (108.0, 144.0, 180.0, 216.0))
+_SHEET_SIZE_PX = 240
+_CAPTION_PX = 16
 
 
-def contact_sheet(seed: int = 1, size: int = 256) -> Grey:
-    """Draws girls (above) and boys (below) of eight ages beside each other."""
+def contact_sheet(seed: int = 1) -> Grey:
+    """Draws girls of four ages above boys of the same ages, twice; one seed for both of a pair."""
     rows = []
-    for sex in anatomy.SEXES:
-        row = []
-        for number, age in enumerate(_SHEET_AGES):
-            film = np.zeros((size, size), np.uint8)
-            hand = draw_hand(age, sex, seed + number, size)
-            film[:, (size - hand.shape[1]) // 2 :][:, : hand.shape[1]] = hand
-            caption = f"{sex}, {age:.0f} months"
-            where = (round(0.02 * size), round(0.98 * size))
-            cv2.putText(film, caption, where, cv2.FONT_HERSHEY_SIMPLEX, size / 640, 255, 1)
-            row.append(film)
-        rows.append(np.hstack(row))
+    for line, ages in enumerate(_SHEET_AGES):
+        for sex in anatomy.SEXES:
+            cells = [_cell(age, sex, seed + 4 * line + i) for i, age in enumerate(ages)]
+            rows.append(np.hstack(cells))
     return np.asarray(np.vstack(rows), np.uint8)
+
+
+def _cell(age_months: float, sex: str, seed: int) -> Grey:
+    cell = np.zeros((_SHEET_SIZE_PX + _CAPTION_PX, _SHEET_SIZE_PX), np.uint8)
+    hand = draw_hand(age_months, sex, seed, _SHEET_SIZE_PX)
+    left = (_SHEET_SIZE_PX - hand.shape[1]) // 2
+    cell[:_SHEET_SIZE_PX, left : left + hand.shape[1]] = hand
+    caption, where = f"{sex}, {age_months:.0f} months", (left, _SHEET_SIZE_PX + 12)
+    cv2.putText(cell, caption, where, cv2.FONT_HERSHEY_SIMPLEX, 0.38, 255, 1, cv2.LINE_AA)
+    return cell
 
 
 def main(arguments: list[str]) -> int:
@@ -187,7 +193,8 @@ def main(arguments: list[str]) -> int:
         return 2
     target = Path(arguments[0])
     try:
-        target.write_bytes(cv2.imencode(".png", contact_sheet())[1].tobytes())
+        packed = cv2.imencode(".png", contact_sheet(), [cv2.IMWRITE_PNG_COMPRESSION, 9])[1]
+        target.write_bytes(packed.tobytes())
     except OSError as error:
         problem = StorageError(f"{target} cannot be written: {error.strerror}.")
         sys.stderr.write(f"{problem}\n")

@@ -22,6 +22,10 @@ BULK_TIMEOUT_S = 120.0
 """Seconds that Label Studio may take for a chunk; measured: below 2 for 500 predictions."""
 
 
+BACKEND_TIMEOUT_S = 60.0
+"""Seconds for requests in which Label Studio asks a backend up to six times."""
+
+
 @dataclass(frozen=True, slots=True)
 class ProjectHandle:
     """The Label Studio project of a task.
@@ -54,6 +58,20 @@ class LabelStudio(Connection):
     def delete_webhook(self, webhook: int) -> None:
         """Removes a webhook."""
         self.request("DELETE", f"/api/webhooks/{webhook}/")
+
+    def backends(self, project: int) -> list[Json]:
+        """Returns a project's ML backends; Label Studio asks each how it is, so this may wait."""
+        params = {"project": project}
+        return list(self.request("GET", "/api/ml", params=params, timeout_s=BACKEND_TIMEOUT_S))
+
+    def save_backend(self, method: str, backend: int | None, body: Any = None) -> int:
+        """Makes (`POST`), changes (`PATCH`) or removes (`DELETE`) an ML backend; returns its id.
+
+        Label Studio asks the backend with the credentials in `body` before it saves.
+        """
+        path = "/api/ml" if backend is None else f"/api/ml/{backend}"
+        answer = self.request(method, path, body=body, timeout_s=BACKEND_TIMEOUT_S)
+        return int(answer["id"]) if answer else 0
 
     def tasks(self, project: int) -> Iterator[TaskState]:
         """Yields every task of a project, by id, without annotations."""
@@ -184,7 +202,11 @@ class LabelStudio(Connection):
         Raises:
             LabelStudioError: The backend does not answer Label Studio, or refuses its credentials.
         """
-        backend = self.request("GET", f"/api/ml/{handle.backend_id}")
+        backend = next((b for b in self.backends(handle.id) if b["id"] == handle.backend_id), None)
+        if backend is None:
+            raise NotFoundError(
+                f"Project {handle.id} of Label Studio has lost its ML backend: restart Carpal."
+            )
         if backend["title"] != version:
             body = {
                 "title": version,
@@ -194,12 +216,9 @@ class LabelStudio(Connection):
                 "basic_auth_user": backend_user,
                 "basic_auth_pass": backend_password,
             }
-            self.request("PATCH", f"/api/ml/{handle.backend_id}", body=body)
-        path = f"/api/projects/{handle.id}"
-        if (
-            self.request("GET", path, params={"include": "model_version"})["model_version"]
-            != version
-        ):
+            self.save_backend("PATCH", handle.backend_id, body)
+        path = f"/api/projects/{handle.id}/"
+        if self.request("GET", path)["model_version"] != version:
             self.request("PATCH", path, body={"model_version": version})
 
     def _write_chunk(

@@ -18,7 +18,7 @@ from data.domain import Split, Value
 from data.importing import import_items
 from data.ledger import Ledger
 from data.sources import read_phantoms
-from tests.conftest import missing
+from tests.support import missing
 from workers.assembly import label_studio, open_ledger, pool, task
 from workers.bootstrap import connect
 from workers.settings import Settings, ensure_secrets

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.conftest import missing
+from tests.support import missing
 from tests.stack.conftest import FIRST_LABELS, LATER_LABELS, Workbench
 from tests.stack.test_loop import labels_csv, succeeded
 from workers.promotion import CHAMPION

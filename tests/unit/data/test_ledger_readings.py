@@ -187,6 +187,17 @@ def test_live_annotations_are_those_of_the_project_that_are_not_withdrawn(ledger
     assert ledger.live_annotations(33) == {20}
 
 
+def test_a_snapshot_holds_the_head_the_radiographs_and_the_live_readings(ledger: Ledger) -> None:
+    ledger.record_readings([a_reading(1, annotation=17), a_reading(2, annotation=18)])
+    ledger.withdraw_annotations({"3:18"})
+
+    head, radiographs, readings = ledger.snapshot()
+
+    assert head == ledger.head()
+    assert radiographs == ledger.radiographs()
+    assert readings == [a_reading(1, annotation=17)]
+
+
 def test_an_unknown_annotation_has_no_reading(ledger: Ledger) -> None:
     assert ledger.reading_of_annotation("3:999") is None
     assert ledger.reading_of_annotation("") is None

@@ -9,6 +9,8 @@ from pathlib import Path
 from threading import Timer
 
 from data.ledger import Ledger
+from data.ledger_chain import read_head
+from data.ledger_database import Database
 from data.ledger_events import EventKind
 from tests.unit.data.ledger_cases import ledger_url, start_script
 
@@ -81,6 +83,19 @@ def test_opening_waits_for_a_process_that_is_making_the_file(tmp_path: Path) -> 
         with Ledger.open(ledger_url(tmp_path)) as ledger:
             assert ledger.verify_chain() == 0
         release.join()
+
+
+def test_a_reader_sees_one_state_however_much_is_written_meanwhile(tmp_path: Path) -> None:
+    database = Database(ledger_url(tmp_path), busy_timeout_s=1.0)
+    with Ledger.open(ledger_url(tmp_path)) as ledger:
+        with database.read() as connection:
+            before = read_head(connection)
+            ledger.append(EventKind.HINT, "task", {})
+
+            assert read_head(connection) == before
+
+        assert ledger.head()[0] == 1
+    database.close()
 
 
 def test_threads_that_share_one_ledger_share_one_chain(tmp_path: Path) -> None:

@@ -30,6 +30,12 @@ def test_what_is_not_there_is_a_problem_document(
     assert answer.get_json(force=True)["detail"] == sentence
 
 
+def test_a_refused_method_names_those_that_are_answered(backend: Backend) -> None:
+    answer = backend.client.get("/predict", auth=AUTH)
+
+    assert set(answer.headers["Allow"].split(", ")) == {"POST", "OPTIONS"}
+
+
 @pytest.mark.parametrize(
     "payload",
     [b"", b"{", b"\xff\xfe", b"[" * 200_000, b'{"project": ' + b"1" * 5000 + b"}"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import re
+from multiprocessing.synchronize import Barrier
 
 import pytest
 
@@ -77,22 +78,24 @@ def test_a_histogram_counts_each_duration_in_its_bucket_and_all_above() -> None:
     assert samples['carpal_http_request_seconds_sum{route="predict"}'] == pytest.approx(500.039)
 
 
-def _count(counters: Counters, row: int) -> None:
+def _count(counters: Counters, row: int, ready: Barrier) -> None:
     counters.use_row(row)
     counters.set_model_version("v1")
-    for _ in range(1000):
+    ready.wait(30)
+    for _ in range(50_000):
         counters.add(WEBHOOKS, "journalled")
 
 
 def test_counts_of_forked_processes_add_up() -> None:
     counters, fork = Counters(), multiprocessing.get_context("fork")
-    processes = [fork.Process(target=_count, args=(counters, row)) for row in (1, 2)]
+    ready = fork.Barrier(2)
+    processes = [fork.Process(target=_count, args=(counters, row, ready)) for row in (1, 2)]
     for process in processes:
         process.start()
     for process in processes:
         process.join(30)
 
-    assert counters.value(WEBHOOKS, "journalled") == 2000
+    assert counters.value(WEBHOOKS, "journalled") == 100_000
     assert counters.model_versions() == {"v1": 2}
 
 

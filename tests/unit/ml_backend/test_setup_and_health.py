@@ -68,9 +68,12 @@ def test_setup_says_in_the_status_line_what_is_wrong_with_the_configuration(
 
 
 def test_a_sentence_in_the_status_line_cannot_add_a_header(backend: Backend) -> None:
-    answer = backend.post("/setup", {"schema": "<View><\r\nX-Evil: 1\u20ac/></View>"})
+    schema = CONFIG.replace('"male"', '"&#13;&#10;X-Evil: 1\u20ac"')
 
-    assert answer.status_code == 400
+    answer = backend.post("/setup", {"schema": schema})
+
+    assert "\r\nX-Evil: 1\u20ac" in answer.get_json()["detail"]
+    assert answer.status.startswith("400 This backend works on")
     assert all(" " <= character <= "~" for character in answer.status)
 
 
