@@ -16,6 +16,7 @@ REQUIREMENTS := { sed -n '/^\[build-system\]/,/^\[tool\./p' pyproject.toml; cat 
 LS_REQUIREMENTS := cat labeling_config/label-studio-requirements.txt labeling_config/label-studio-constraints.txt
 STAMP := $(VENV)/made-from-$(shell $(REQUIREMENTS) | cksum | cut -d' ' -f1)
 LS_STAMP := $(LS_VENV)/made-from-$(shell $(LS_REQUIREMENTS) | cksum | cut -d' ' -f1)
+TEMPLATE := $(LS_VENV)/template-made
 
 # The first Python that is new enough and can make virtual environments.
 CAN_SERVE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
@@ -31,7 +32,7 @@ WITH_ENV := set -a; [ ! -f .env ] || . ./.env; set +a;
 setup:
 	@$(MAKE) --no-print-directory -j2 environments
 
-environments: $(STAMP) $(LS_STAMP)
+environments: $(TEMPLATE)
 	@:
 
 $(STAMP):
@@ -45,6 +46,12 @@ $(LS_STAMP):
 	$(LS_VENV)/bin/python $(PIP_INSTALL) -c labeling_config/label-studio-constraints.txt \
 		-r labeling_config/label-studio-requirements.txt
 	rm -f $(LS_VENV)/made-from-*
+	touch $@
+
+# Label Studio's empty database, made once here instead of for a minute at each first start.
+$(TEMPLATE): $(STAMP) $(LS_STAMP)
+	$(VENV)/bin/python -c 'from pathlib import Path; from carpal.label_studio import prepare_template; \
+		prepare_template(Path("$(LS_VENV)/bin/python").absolute())'
 	touch $@
 
 define make_environment

@@ -82,7 +82,7 @@ def fill_pool(settings: Settings, source: Source, console: Console) -> ImportRep
         f"{len(report.refused)} refused."
     )
     for name, reason in report.refused[:SHOWN_REFUSALS]:
-        console.print(f"  {name}: {reason}", markup=False)
+        console.print(f"  {name}: {reason}", markup=False, soft_wrap=True)
     return report
 
 
@@ -92,7 +92,11 @@ def show_to_experts(settings: Settings, console: Console) -> None:
         with progress_bar(console, "Tasks in Label Studio", 0) as advance_to:
             connect(settings, advance_to)
     except ServiceUnavailableError as error:
-        console.print(f"{error} The next 'carpal up' puts the radiographs before the experts.")
+        console.print(
+            f"{error} The next 'carpal up' puts the radiographs before the experts.",
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 @contextmanager

@@ -49,7 +49,7 @@ class Service:
     log: Path
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     cwd: Path = Path()
-    prepare: Callable[[], None] | None = None
+    prepare: Callable[[], object] | None = None
     ready: Callable[[], bool] | None = None
     ready_timeout_s: float = 60.0
     stop_timeout_s: float = 10.0

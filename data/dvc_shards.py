@@ -62,7 +62,12 @@ def push(repo: Repo, shards: Sequence[str]) -> None:
         DvcException: Not everything could be pushed.
     """
     stages = [repo.stage.load_one(f"{repo.root_dir}/{shard}.dvc") for shard in shards]
-    if repo.cloud.push([out.hash_info for stage in stages for out in stage.outs]).failed:
+    outputs = [out for stage in stages for out in stage.outs]
+    used = [out.get_used_objs(push=True).get(None, set()) for out in outputs]
+    cached = repo.cache.local.exists
+    if not all(images and all(cached(image.value) for image in images) for images in used):
+        raise DvcException("the cache lacks images of earlier versions: pull them first")
+    if repo.cloud.push(set().union(*used)).failed:
         raise DvcException("not every image could be pushed to the remote")
 
 

@@ -25,6 +25,10 @@ _SETTINGS = (
 that would keep the writer lock."""
 
 
+_NEARLY_FULL = 2**20
+"""Bytes; programs word a full disk differently (SQLite: disk I/O error)."""
+
+
 def isolated_environment() -> dict[str, str]:
     """Returns this process's environment without what would redirect or configure git."""
     inherited = {name: text for name, text in os.environ.items() if not name.startswith("GIT_")}
@@ -95,8 +99,13 @@ class Git:
 
 def failure(what: str, stderr: str, root: Path) -> VersionError | StorageError:
     """The error for a program that failed in the repository, from what it wrote to stderr."""
-    if "No space left on device" in stderr or "Disk quota exceeded" in stderr:
+    if re.search("No space left|quota exceeded", stderr) or _bytes_free(root) < _NEARLY_FULL:
         return StorageError(f"The disk that holds {root} is full: free some space and try again.")
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     reason = lines[-1] if lines else "it was killed"
     return VersionError(f"{what} failed in {root}: {reason.removesuffix('.')}.")
+
+
+def _bytes_free(root: Path) -> int:
+    state = os.statvfs(root)
+    return state.f_bavail * state.f_frsize

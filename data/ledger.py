@@ -7,6 +7,7 @@ of functions on a connection. The tables, the chain and the backup are described
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, Unpack
 
@@ -292,6 +293,17 @@ class Ledger:
         """
         with self._database.write() as connection:
             ledger_runs.add_run(connection, run)
+
+    def begin_run(self, trigger: str, requested_at: datetime, reason: str) -> Run | None:
+        """Records the next run as queued, with a `run` event, unless one is active.
+
+        One transaction: of several processes that ask at the same moment, one gets a run.
+
+        Returns:
+            The run; None if another one has not ended yet.
+        """
+        with self._database.write() as connection:
+            return ledger_runs.begin_run(connection, trigger, requested_at, reason)
 
     def update_run(self, run_id: str, **changes: Unpack[RunChanges]) -> Run:
         """Changes a run, with a `run` event if its state changed.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -58,9 +58,11 @@ class Database:
         self._writer = self._engine.execution_options(**{WRITES: True})
         install_hooks(self._engine, busy_timeout_s)
         _close_before_forks(self._engine)
-        with self._clear_errors():
+        with self._clear_errors(), ExitStack() as failed:
+            failed.callback(self.close)
             use_write_ahead_log(self._engine, busy_timeout_s)
             self._migrate()
+            failed.pop_all()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

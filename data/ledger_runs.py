@@ -15,7 +15,7 @@ from data.errors import InvalidInputError, LedgerError, NotFoundError
 from data.ledger_chain import append_events
 from data.ledger_events import EventKind, canonical_json, utc_text, utc_time
 from data.ledger_schema import training_runs
-from data.runs import Run, RunChanges, RunState
+from data.runs import ACTIVE, Run, RunChanges, RunState
 
 RUN_ID = re.compile(r"r(\d{4,9})", re.ASCII)
 TIMES = ("requested_at", "started_at", "heartbeat_at", "finished_at")
@@ -31,6 +31,19 @@ def add_run(connection: Connection, run: Run) -> None:
         raise LedgerError(f"Run {run.id} is already in the ledger.")
     connection.execute(insert(training_runs).values(number=int(number[1]), **_to_row(run)))
     _journal(connection, None, run)
+
+
+def begin_run(
+    connection: Connection, trigger: str, requested_at: datetime, reason: str
+) -> Run | None:
+    """Records the next run unless one is active; see `Ledger.begin_run`."""
+    runs = list_runs(connection, None)
+    if any(run.state in ACTIVE for run in runs):
+        return None
+    number = 1 + max((int(run.id[1:]) for run in runs), default=0)
+    run = Run(id=f"r{number:04d}", trigger=trigger, requested_at=requested_at, reason=reason)
+    add_run(connection, run)
+    return run
 
 
 def update_run(connection: Connection, run_id: str, changes: RunChanges) -> Run:

@@ -3,9 +3,9 @@
     python -m data.phantoms OUT.png     writes a contact sheet
 
 A phantom is a left hand from behind, fingers up, thumb on the right. Its bone age and its sex can
-be read off the bones, as `phantom_anatomy` has them, and nowhere else on purpose: exposure, frame,
-marker, pose and magnification are drawn without regard to them. Phantoms are for demonstrations and
-tests of the software. They are no data about children: see docs/phantoms.md.
+be read off the hand, as `phantom_anatomy` has it; exposure, frame, marker and pose are drawn
+without regard to them. Phantoms are for demonstrations and tests of the software. They are no data
+about children: see docs/phantoms.md.
 """
 
 from __future__ import annotations

@@ -20,6 +20,10 @@ class RunState(StrEnum):
     """It gives no sign of life any more; it will be queued again."""
 
 
+ACTIVE = (RunState.QUEUED, RunState.RUNNING, RunState.LOST)
+"""States of a run that has not ended; there is one such run at the most."""
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """One training run.

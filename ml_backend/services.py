@@ -20,6 +20,7 @@ from data.ledger_events import Event, EventKind
 from data.runs import Run, RunState
 from ml_backend.metrics import Counters, shared_counters
 from ml_backend.serving import ModelServer, Predictor, Served
+from ml_backend.uploads import Uploads
 from workers import assembly
 from workers.bootstrap import project_handle
 from workers.policy import Decision, decide
@@ -111,6 +112,8 @@ def build_services(settings: Settings) -> Services:
     """Opens the workspace's real parts and begins to follow the model registry."""
     spec = assembly.task(settings)
     ledger = SqlLedger.open(settings.ledger)
+    limits = assembly.image_limits(settings)
+    uploads = Uploads(settings.label_studio, settings.label_studio_token)
     counters = shared_counters()
     models = ModelServer(
         lambda: _registry(settings),
@@ -126,8 +129,8 @@ def build_services(settings: Settings) -> Services:
         ledger=ledger,
         models=models,
         counters=counters,
-        limits=assembly.image_limits(settings),
-        fetch_upload=lambda address: assembly.label_studio(settings).fetch(address),
+        limits=limits,
+        fetch_upload=lambda path: uploads.read(path, limits.max_bytes),
         reconcile=lambda reason: request_reconcile(settings, reason),
         project=lambda: _project(ledger),
         decision=lambda: decide(

@@ -8,10 +8,11 @@ from __future__ import annotations
 import logging
 from datetime import UTC, datetime, timedelta
 
-from data.errors import LedgerError, ServiceUnavailableError
+from data.domain import REFERENCE_READER
+from data.errors import ServiceUnavailableError
 from data.ledger import Ledger
 from data.ledger_events import EventKind
-from data.runs import Run, RunState
+from data.runs import ACTIVE, Run, RunState
 from workers.assembly import retrain_policy
 from workers.policy import Decision, LoopState, decide
 from workers.queues import submit_once
@@ -23,8 +24,6 @@ LOST_AFTER = timedelta(seconds=45)
 """Without a sign of life for this long, a training is taken for dead."""
 MAX_ATTEMPTS = 3
 """A run whose process died this often has failed."""
-
-ACTIVE = (RunState.QUEUED, RunState.RUNNING, RunState.LOST)
 
 log = logging.getLogger(__name__)
 
@@ -59,27 +58,10 @@ def consider_training(settings: Settings, ledger: Ledger, now: datetime | None =
     now = now or datetime.now(UTC)
     decision = decide(retrain_policy(settings), loop_state(ledger, now))
     if decision.start:
-        start_run(settings, ledger, decision, now)
+        run = ledger.begin_run(decision.trigger, now, decision.reason)
+        if run is not None:
+            _submit(settings, run)
     return decision
-
-
-def start_run(settings: Settings, ledger: Ledger, decision: Decision, now: datetime) -> Run | None:
-    """Records a new run and queues it; None if another process did so at the same moment."""
-    number = 1 + max((int(run.id[1:]) for run in ledger.runs()), default=0)
-    run = Run(
-        id=f"r{number:04d}",
-        trigger=decision.trigger,
-        requested_at=now,
-        state=RunState.QUEUED,
-        reason=decision.reason,
-    )
-    try:
-        ledger.add_run(run)
-    except LedgerError:
-        log.info("Run %s was recorded by another process.", run.id)
-        return None
-    _submit(settings, run)
-    return run
 
 
 def request_training(settings: Settings, ledger: Ledger, reader: str) -> Decision:
@@ -160,5 +142,6 @@ def _requested_since(ledger: Ledger, start: datetime | None) -> bool:
 
 def _oldest_label(ledger: Ledger, after: int) -> datetime | None:
     for event in ledger.events(after=after, kinds=[EventKind.LABEL]):
-        return event.at
+        if event.payload["new"]["reader"] != REFERENCE_READER:
+            return event.at
     return None

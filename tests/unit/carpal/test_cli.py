@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from carpal import cli
+from carpal.free_ports import free_port
 from data.domain import DatasetVersion
 from data.errors import CarpalError, StackError
 from data.ledger import Ledger
@@ -31,6 +32,7 @@ class Ended:
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CARPAL_HOME", str(tmp_path / "workspace"))
+    monkeypatch.setenv("CARPAL_LABEL_STUDIO_PORT", str(free_port()))
     return tmp_path / "workspace"
 
 

@@ -378,3 +378,14 @@ def test_state_is_what_was_set_last(ledger: Ledger) -> None:
 
     assert ledger.get_state("cursor") == "2"
     assert ledger.get_state("unknown") is None
+
+
+def test_only_one_run_is_active_at_a_time(ledger: Ledger) -> None:
+    first = ledger.begin_run("labels", datetime(2026, 1, 2, tzinfo=UTC), "60 new labels")
+    assert first is not None
+    assert ledger.begin_run("labels", datetime(2026, 1, 2, tzinfo=UTC), "60 new labels") is None
+
+    ledger.update_run(first.id, state=RunState.FAILED, finished_at=datetime(2026, 1, 2, tzinfo=UTC))
+    second = ledger.begin_run("labels", datetime(2026, 1, 2, tzinfo=UTC), "60 new labels")
+
+    assert (first.id, second and second.id) == ("r0001", "r0002")

@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from data import phantom_anatomy as anatomy
 from data.errors import InvalidInputError
@@ -61,6 +62,17 @@ def test_girls_are_ahead_of_boys_in_every_centre() -> None:
             assert centre.fused[0] < centre.fused[1], centre.name
 
 
+def test_the_documented_table_is_the_one_that_is_drawn() -> None:
+    lines = (Path(__file__).parents[3] / "docs" / "phantoms.md").read_text().splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    documented = {row[0]: row[1:] for row in rows if row[0] in anatomy.CENTRES}
+
+    assert set(documented) == set(anatomy.CENTRES)
+    for name, centre in anatomy.CENTRES.items():
+        pairs = (centre.appears, centre.fuses or ("–", "–"), centre.fused or ("–", "–"))
+        assert documented[name] == [str(value) for pair in pairs for value in pair], name
+
+
 def test_a_newborn_shows_shafts_alone() -> None:
     # 5 metacarpals, 14 phalanges, radius and ulna
     assert len(list(bones(Child(0.0, "female")))) == 21
@@ -105,7 +117,7 @@ def test_women_have_narrower_bones_with_a_thicker_cortex() -> None:
 def test_a_growth_plate_is_darker_than_the_bone_around_it_until_it_fuses() -> None:
     """Along the middle of the third proximal phalanx of a boy, just beyond its base."""
 
-    def profile(age_months: float) -> np.ndarray:
+    def profile(age_months: float) -> NDArray[np.uint8]:
         child = Child(age_months, "male", rays_deg=(31.0, 10.0, 0.0, -9.0, -21.0))
         canvas = np.zeros((1600, 400), np.uint8)
         for part in bones(child):
@@ -113,7 +125,7 @@ def test_a_growth_plate_is_darker_than_the_bone_around_it_until_it_fuses() -> No
             cv2.fillPoly(canvas, [points], 255)
         row = 1590 - 8 * np.arange(80, 130, 0.25) * child.scale
         column = 200 + 8 * 3.5 * child.scale
-        return canvas[np.rint(row).astype(int), round(column)]
+        return np.asarray(canvas[np.rint(row).astype(int), round(column)])
 
     gaps = [int((np.diff((profile(age) > 0).astype(int)) == -1).sum()) for age in (150, 216)]
     # At 12.5 years: before the metacarpal's epiphysis, the joint, behind the phalanx's epiphysis.
@@ -250,6 +262,7 @@ def test_the_command_writes_a_contact_sheet(tmp_path: Path) -> None:
     assert main([str(target)]) == 0
 
     sheet = cv2.imread(str(target), cv2.IMREAD_UNCHANGED)
+    assert sheet is not None
     assert sheet.shape == (4 * (240 + 16), 4 * 240)
 
 

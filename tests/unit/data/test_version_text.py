@@ -344,8 +344,8 @@ def test_the_report_names_readers_changes_and_the_ledger() -> None:
     report = report_of(a_label(1), a_label(2, readers=("ada@example.org", "a|b@example.org")))
 
     assert table_below("Readers", report)[1:] == [
-        ["a\\|b@example.org", "1"],
         ["ada@example.org", "2"],
+        ["a\\|b@example.org", "1"],
     ]
     assert "v0007: +2 labels, 0 corrected, 0 withdrawn." in report
     assert "Committed 2026-03-01 12:00 UTC, because: 50 new labels." in report

@@ -1,0 +1,177 @@
+"""A commit of a dataset version is killed, and the next one finds everything in order."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.service.dataset_workspace import (
+    ROOT,
+    assert_sound,
+    commit,
+    dvc,
+    open_repository,
+    some_labels,
+)
+from tests.support import eventually
+
+pytestmark = pytest.mark.service
+
+COMMIT = """
+import os, signal, sys
+from pathlib import Path
+from tests.service.dataset_workspace import commit, open_repository, some_labels
+
+home, count, fatal = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+labels = some_labels(home, count)
+repository = open_repository(home, remote=home / "remote")
+lines = 0
+
+WATCHED = {
+    ("versions.py", "_add_images"),
+    ("versions.py", "_add_text"),
+    ("version_attempt.py", "attempt"),
+    ("version_attempt.py", "recover"),
+    ("shards.py", "make_shard"),
+}
+
+def follow(frame, event, argument):
+    global lines
+    if event == "line":
+        lines += 1
+        if lines == fatal:
+            os.kill(os.getpid(), signal.SIGKILL)
+    return follow
+
+def watch(frame, event, argument):
+    place = (Path(frame.f_code.co_filename).name, frame.f_code.co_name)
+    return follow if place in WATCHED else None
+
+if fatal:
+    sys.settrace(watch)
+print(commit(repository, labels).name, lines)
+"""
+
+
+@pytest.fixture(scope="module")
+def first_version(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with one version of three labels, and two more films; tests copy it."""
+    home = tmp_path_factory.mktemp("first") / "home"
+    commit(open_repository(home, remote=home / "remote"), some_labels(home, 3))
+    some_labels(home, 5)
+    return home
+
+
+def start_commit(home: Path, fatal_line: int = 0) -> subprocess.Popen[str]:
+    """Commits five labels in a process group of its own, which kills itself at a line."""
+    return subprocess.Popen(
+        [sys.executable, "-c", COMMIT, str(home), "5", str(fatal_line)],
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+
+
+def assert_next_commit_makes_version_two(home: Path) -> None:
+    """Whether the killed one had been in time or not, there is one second version in the end."""
+    # The remote was written in another folder when this one was copied
+    repository = open_repository(home, remote=home / "remote")
+    before = repository.versions()
+    assert before in (["v0001"], ["v0001", "v0002"])
+    assert len(repository.rows("v0001")) == 3
+
+    assert commit(repository, some_labels(home, 5)).name == "v0002"
+
+    assert repository.versions() == ["v0001", "v0002"]
+    assert len(repository.rows("v0002")) == 5
+    assert_sound(repository)
+
+
+def test_a_kill_at_any_line_leaves_the_last_version_intact(
+    first_version: Path, tmp_path: Path
+) -> None:
+    # Given how many lines there are from the note to the tag and beyond
+    whole = shutil.copytree(first_version, tmp_path / "whole")
+    name, lines = (start_commit(whole, fatal_line=10**6).communicate()[0]).split()
+    assert name == "v0002"
+    assert int(lines) > 30
+
+    # When each of them is the last one
+    for line in range(1, int(lines) + 1, 2):
+        home = shutil.copytree(first_version, tmp_path / f"line{line}")
+        killed = start_commit(home, line)
+        killed.communicate()
+        assert killed.returncode == -signal.SIGKILL
+
+        # Then the next commit finishes it or starts over
+        assert_next_commit_makes_version_two(home)
+        shutil.rmtree(home)
+
+
+def test_a_kill_of_everything_at_any_time_leaves_the_last_version_intact(
+    first_version: Path, tmp_path: Path
+) -> None:
+    moments = random.Random(7)
+    for number in range(8):
+        home = shutil.copytree(first_version, tmp_path / f"time{number}")
+        started = start_commit(home)
+        note = home / "dataset" / ".git" / "carpal-attempt.json"
+        assert eventually(lambda note=note: note.exists())
+        with pytest.raises(subprocess.TimeoutExpired):
+            started.wait(timeout=moments.uniform(0, 0.6))
+            pytest.skip("unreachable")
+        os.killpg(started.pid, signal.SIGKILL)
+        started.communicate()
+
+        assert_next_commit_makes_version_two(home)
+
+
+def test_the_next_writer_waits_for_the_children_of_a_killed_one(
+    first_version: Path, tmp_path: Path
+) -> None:
+    # Given a writer that was killed while its DVC process was at work
+    home = shutil.copytree(first_version, tmp_path / "home")
+    writer = start_commit(home)
+    parent = psutil.Process(writer.pid)
+    assert eventually(lambda: bool(dvc_children(parent)))
+    (child,) = dvc_children(parent)
+    writer.kill()
+    writer.communicate()
+
+    # When the next one commits at once
+    assert_next_commit_makes_version_two(home)
+
+    # Then the child had ended before
+    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+    assert "up to date" in dvc(home / "dataset", "status")
+
+
+def dvc_children(parent: psutil.Process) -> list[psutil.Process]:
+    return [p for p in parent.children() if any("dvc_shards" in part for part in p.cmdline())]
+
+
+def test_what_an_interrupted_attempt_left_is_no_dirt(first_version: Path, tmp_path: Path) -> None:
+    home = shutil.copytree(first_version, tmp_path / "home")
+    start_commit(home, fatal_line=25).communicate()
+    repository = open_repository(home)
+
+    assert (home / "dataset" / ".git" / "carpal-attempt.json").exists()
+    assert repository.dirty() == ""
+
+
+def test_a_repair_that_is_killed_itself_is_repaired(first_version: Path, tmp_path: Path) -> None:
+    home = shutil.copytree(first_version, tmp_path / "home")
+    start_commit(home, fatal_line=30).communicate()
+    for line in range(1, 12, 3):
+        start_commit(home, line).communicate()
+
+    assert_next_commit_makes_version_two(home)
