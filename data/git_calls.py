@@ -102,7 +102,7 @@ def failure(what: str, stderr: str, root: Path) -> VersionError | StorageError:
     if re.search("No space left|quota exceeded", stderr) or _bytes_free(root) < _NEARLY_FULL:
         return StorageError(f"The disk that holds {root} is full: free some space and try again.")
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
-    reason = lines[-1] if lines else "it was killed"
+    reason = re.sub(r"^[\w.]+(Error|Exception): ", "", lines[-1]) if lines else "it was killed"
     return VersionError(f"{what} failed in {root}: {reason.removesuffix('.')}.")
 
 
