@@ -106,9 +106,9 @@ def progress_bar(console: Console, title: str, total: int) -> Iterator[Callable[
     Args:
         console: Where to; nothing moves where it is not a terminal.
         title: Stands before the bar.
-        total: In all; 0: not known yet.
+        total: In all; 0: not known yet, and nothing is shown unless there is progress.
     """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=console) as bar:
-        line = bar.add_task(title, total=total or None)
-        yield lambda done, of: bar.update(line, completed=done, total=of or None)
+        line = bar.add_task(title, total=total or None, visible=total > 0)
+        yield lambda done, of: bar.update(line, completed=done, total=of or None, visible=True)

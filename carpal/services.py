@@ -46,7 +46,7 @@ def services(settings: Settings) -> list[Service]:
         _backend(settings),
         _worker(settings, "light"),
         replace(_worker(settings, "heavy"), stop_timeout_s=HEAVY_STOP_S),
-        _ours(settings, "timer", "workers.timer", after=BEFORE_WORK),
+        _ours(settings, "timer", "workers.timer", needs=BEFORE_WORK),
     ]
     if not urlsplit(settings.mlflow_uri).scheme.startswith("http"):
         stack.append(_mlflow(settings))
@@ -166,11 +166,11 @@ def _mlflow(settings: Settings) -> Service:
 
 
 def _worker(settings: Settings, queue: str) -> Service:
-    return _ours(settings, f"worker-{queue}", "workers.worker", queue, after=BEFORE_WORK)
+    return _ours(settings, f"worker-{queue}", "workers.worker", queue, needs=BEFORE_WORK)
 
 
 def _ours(
-    settings: Settings, name: str, module: str, *arguments: str, after: tuple[str, ...] = ()
+    settings: Settings, name: str, module: str, *arguments: str, needs: tuple[str, ...] = ()
 ) -> Service:
     return Service(
         name=name,
@@ -183,7 +183,7 @@ def _ours(
         },
         log=_log(settings, name),
         cwd=ROOT,
-        after=after,
+        needs=needs,
     )
 
 

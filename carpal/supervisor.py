@@ -141,7 +141,7 @@ class Supervisor:
         try:
             while not self._stopping:
                 for watch in self._watches.values():
-                    may_start = not self._stopping and self._were_ready(watch.service.after)
+                    may_start = not self._stopping and self._may_start(watch.service)
                     if watch.tick(time.monotonic(), may_start=may_start):
                         self._write_record()
                 time.sleep(TICK_S)
@@ -152,8 +152,9 @@ class Supervisor:
             finally:
                 self._ended.set()
 
-    def _were_ready(self, names: Sequence[str]) -> bool:
-        return all(self._watches[name].was_ready for name in names if name in self._watches)
+    def _may_start(self, service: Service) -> bool:
+        first = [self._watches.get(name) for name in service.needs + service.after]
+        return all(watch.was_ready for watch in first if watch is not None)
 
     def _write_record(self) -> None:
         started = {
@@ -167,7 +168,7 @@ class Supervisor:
         living = dict(self._watches)
         while living:
             now = time.monotonic()
-            needed = {name for watch in living.values() for name in watch.service.after}
+            needed = {name for watch in living.values() for name in watch.service.needs}
             for name, watch in list(living.items()):
                 if name not in needed:
                     watch.ask_to_end(now)

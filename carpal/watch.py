@@ -38,8 +38,9 @@ class Service:
             two. None: it counts as ready once it is started.
         ready_timeout_s: A service that does not answer this long after its start is restarted.
         stop_timeout_s: A service that lives this long after SIGTERM gets SIGKILL.
-        after: Services that must have been ready once before this one is started, and that are
+        needs: Services that must have been ready once before this one is started, and that are
             ended after it; those that are not part of the stack are not waited for.
+        after: Likewise, but only for the start.
         address: Host and port that it listens on, or None.
         port_setting: The variable that chooses the port.
     """
@@ -53,6 +54,7 @@ class Service:
     ready: Callable[[], bool] | None = None
     ready_timeout_s: float = 60.0
     stop_timeout_s: float = 10.0
+    needs: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     address: tuple[str, int] | None = None
     port_setting: str = ""

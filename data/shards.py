@@ -65,7 +65,7 @@ def read_remote(root: Path) -> str:
     """Returns the DVC remote that holds all shards of the work tree; empty: none."""
     config = ConfigParser(interpolation=None)
     config.read(root / ".dvc" / "config")
-    return config.get(f"'remote \"{REMOTE}\"'", "url", fallback="")
+    return config.get(f"'remote \"{REMOTE}\"'", "url", fallback="").strip("\"'")
 
 
 def read_shards(root: Path) -> dict[str, ShardedImage]:

@@ -36,7 +36,7 @@ from data.writer_lock import writer_lock
 
 DVC_CONFIG = ".dvc/config"
 LOCK_WAIT_S = 120.0
-"""A version of 10,000 new images takes about half a minute."""
+"""A version with 10,000 new images takes 5 s on a quiet machine, without a remote far away."""
 
 _VERSION = re.compile(r"v(\d{4,9})", re.ASCII)
 

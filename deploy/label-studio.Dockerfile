@@ -10,9 +10,8 @@ RUN pip install --no-cache-dir --constraint /tmp/label-studio-constraints.txt \
     --requirement /tmp/label-studio-requirements.txt
 
 RUN useradd --uid 10001 --create-home label-studio \
-    && mkdir -p /label-studio /workspace/pool \
-    && chown -R label-studio:label-studio /label-studio /workspace
+    && mkdir -p /workspace/label-studio /workspace/pool/images \
+    && chown -R label-studio:label-studio /workspace
 USER label-studio
 EXPOSE 8080
 ENTRYPOINT ["tini", "--"]
-CMD ["label-studio", "start", "--no-browser", "--port", "8080"]

@@ -93,7 +93,7 @@ class Connection:
             answer = self._once("GET", "/health", None, None, self._timeout_s, None)
         except ServiceUnavailableError:
             return False
-        return answer.ok
+        return answer.status_code == HTTPStatus.OK
 
     def access_token(self, refresh: str) -> str:
         """Exchanges a personal access token for an access token, which lives for minutes."""
@@ -120,7 +120,7 @@ class Connection:
                 if wait is None:
                     raise ServiceUnavailableError(str(error)) from error.__cause__
                 time.sleep(wait)
-        if not answer.ok or answer.is_redirect:
+        if not 200 <= answer.status_code < 300:
             raise self._error(answer, f"{method} {path}")
         return answer
 

@@ -29,6 +29,8 @@ POLL_S = 0.5
 """A promotion is seen this late at most, plus the time to load."""
 RETRY_S = 30.0
 """A champion that could not be loaded is tried again after this long."""
+SURPRISE_PAUSES = 10
+"""After a failure that nobody expected, looks are this much rarer, and so are its tracebacks."""
 FIRST_LOOK_S = 15.0
 """A starting process takes requests after its first look at the registry, or after this long."""
 MAX_COMPUTING = 8
@@ -207,13 +209,15 @@ class ModelServer:
 
     def _follow(self) -> None:
         while not self._stop.is_set():
+            pause_s = self._poll_s
             try:
                 self.look()
             except Exception:
                 # The edge of the thread: whatever one look raises, the next is made.
                 log.exception("Looking for a new champion failed.")
                 self._complain("Looking for a new champion failed unexpectedly; see the log.")
-            self._stop.wait(self._poll_s)
+                pause_s *= SURPRISE_PAUSES
+            self._stop.wait(pause_s)
 
     def _look(self) -> None:
         if self._registry is None:

@@ -23,7 +23,7 @@ from trainer.options import TrainOptions
 
 import lightning.pytorch as pl  # isort: skip
 from lightning.pytorch.callbacks import Checkpoint  # isort: skip
-from lightning.fabric.plugins.environments import LightningEnvironment  # isort: skip
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment  # isort: skip
 
 CLIP_NORM = 5.0
 """Longest gradient: a single odd film must not throw the weights off."""

@@ -48,6 +48,7 @@ class TrainOptions:
     seed: int = _option(0, "seed of first weights, order and augmentation")
     precision: str = _option("auto", "arithmetic: auto (bf16 on a GPU that has it), 32, bf16")
     device: str = _option("auto", "auto (a GPU where there is one), cpu, cuda or cuda:N")
+    threads: int = _option(0, "CPU threads that compute; 0: all cores but one, see cpu_threads")
     workers: int = _option(0, "threads that decode images; 0: one per CPU core")
     max_seconds: float = _option(0.0, "the epoch that passes this time is the last; 0: no limit")
     checkpoint_s: float = _option(60.0, "seconds between two checkpoints that a killed run resumes")
@@ -118,6 +119,7 @@ class TrainOptions:
             ("seed must not be negative", self.seed < 0),
             (f"precision must be one of {', '.join(PRECISIONS)}", self.precision not in PRECISIONS),
             ("device must be auto, cpu, cuda or cuda:N", not _is_device(device)),
+            ("threads must not be negative", self.threads < 0),
             ("workers must not be negative", self.workers < 0),
             ("max_seconds must not be negative", not self.max_seconds >= 0),
             ("checkpoint_s must not be negative", not self.checkpoint_s >= 0),

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from data.domain import Prediction, TaskSpec
 from data.errors import CarpalError
 from data.images import DEFAULT_LIMITS, ImageLimits, prepare
+from trainer.cpu_threads import use_cpu_threads
 from trainer.inference import choose_device, run
 from trainer.model_files import ModelCard, load_model, require_task
 from trainer.network import Network
@@ -55,6 +56,7 @@ class Predictor:
             ModelError: The folder is missing, altered, or belongs to another task, or the GPU
                 that was asked for is not there.
         """
+        use_cpu_threads()
         network, card = load_model(folder)
         if spec is not None:
             require_task(card, spec)

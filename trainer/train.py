@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from data.domain import Example, Split, TaskSpec
 from data.errors import ModelError, TrainingError
 from trainer.calibration import Calibration, calibrate
+from trainer.cpu_threads import use_cpu_threads
 from trainer.fitting import CHECKPOINT, EpochReport, fit
 from trainer.inference import choose_device, run
 from trainer.learner import Cases
@@ -117,6 +118,7 @@ def train(
         device = choose_device(options.device)
     except ModelError as error:
         raise TrainingError(str(error)) from error
+    use_cpu_threads(options.threads)
     _check(spec)
     data, skipped = _gather(spec, examples, options, cache or work)
     norms = fit_norms(spec, [e.values for e in data.train])

@@ -43,6 +43,10 @@ def judge(rule: GateRule, new: Evaluation, against: Comparison | None) -> GateDe
         )
     if against is None:
         return _against_baseline(new)
+    if against.cases < MIN_TEST_CASES:
+        return GateDecision(
+            False, f"Only {against.cases} test radiographs can be compared with the champion."
+        )
     low, high = against.ci95
     change = f"{against.mean_difference:+.2f} [{low:+.2f}, {high:+.2f}]"
     if high > rule.margin:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 
+from data.errors import CarpalError
 from workers.assembly import label_studio, open_ledger, task
 from workers.queues import accept_reconcile, request_soon
 from workers.reconcile import reconcile_labels
@@ -20,17 +21,22 @@ log = logging.getLogger(__name__)
 def reconcile() -> str:
     """Moves the ledger to what Label Studio says, then starts or repairs what follows from it.
 
+    A Label Studio that does not answer holds up nothing but its own labels.
+
     Returns:
         Why a training started or did not.
     """
     settings = Settings.load()
     accept_reconcile(settings)
     with open_ledger(settings) as ledger:
-        reconcile_labels(label_studio(settings), ledger, task(settings))
+        try:
+            reconcile_labels(label_studio(settings), ledger, task(settings))
+            rescore_if_behind(settings, ledger)
+        except CarpalError as error:
+            log.warning("Labels are as they were: %s", error)
         for sentence in recover_runs(settings, ledger):
             log.warning("%s", sentence)
         decision = consider_training(settings, ledger)
-        rescore_if_behind(settings, ledger)
     return decision.reason
 
 

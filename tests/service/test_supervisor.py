@@ -109,7 +109,7 @@ def test_a_service_starts_only_after_the_one_it_needs_is_ready(
 ) -> None:
     gate = tmp_path / "gate"
     first = service("first", SLEEPER, ready=gate.exists)
-    second = service("second", SLEEPER, after=("first",))
+    second = service("second", SLEEPER, needs=("first",))
     with Supervisor([second, first], tmp_path) as stack:
         assert eventually(lambda: processes.last_words(first.log) == "up")
         assert "second" not in stack.pids()
@@ -130,7 +130,7 @@ def test_a_service_ends_before_the_one_it_needs(
         "time.sleep(600)\n"
     )
     first = service("first", farewell.format(name="first"))
-    second = service("second", farewell.format(name="second"), after=("first",))
+    second = service("second", farewell.format(name="second"), needs=("first",))
     with Supervisor([first, second], tmp_path) as stack:
         stack.wait_ready()
     assert (tmp_path / "ends").read_text() == "second first "

@@ -53,6 +53,32 @@ def test_mlflow_runs_with_the_same_variables(stack: dict[str, Service]) -> None:
     assert set(SERVICES["mlflow"]["environment"]) == set(stack["mlflow"].env)
 
 
+def test_label_studio_runs_the_same_command(stack: dict[str, Service]) -> None:
+    python, *command = SERVICES["label-studio"]["command"]
+    local = list(stack["label-studio"].argv[1:])
+    local[local.index("--internal-host") + 1] = "0.0.0.0"
+    local[local.index("--port") + 1] = "8080"
+    assert (python, command) == ("python", local)
+
+
+def test_label_studio_has_the_same_settings_and_may_call_the_backend_alone() -> None:
+    settings = Settings(
+        home=Path("/workspace"),
+        label_studio_url="http://label-studio:8080",
+        label_studio_email="${CARPAL_LABEL_STUDIO_EMAIL:-admin@carpal.example.org}",
+        label_studio_password="${CARPAL_LABEL_STUDIO_PASSWORD:?set it in .env}",
+        label_studio_token="${CARPAL_LABEL_STUDIO_TOKEN:?set it in .env}",
+        backend_url=f"http://{backend_address()}:9090",
+    )
+    expected = {**label_studio.environment(settings), "LABEL_STUDIO_HOST": ""}
+    assert SERVICES["label-studio"]["environment"] == expected
+
+
+def test_the_backend_has_a_fixed_address_in_the_declared_range() -> None:
+    (config,) = COMPOSE["networks"]["stack"]["ipam"]["config"]
+    assert backend_address() in ipaddress.ip_network(config["subnet"])
+
+
 def test_redis_runs_with_the_same_options() -> None:
     command = " ".join(SERVICES["redis"]["command"])
     options = dict(re.findall(r"--([a-z-]+) (\S+)", command))

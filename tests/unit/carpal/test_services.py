@@ -91,7 +91,7 @@ def test_each_service_has_a_log_of_its_own_in_the_workspace(tmp_workspace: Setti
 def test_workers_wait_for_what_they_talk_to(tmp_workspace: Settings) -> None:
     stack = named(tmp_workspace)
     for name in ("worker-light", "worker-heavy", "timer"):
-        assert set(stack[name].after) == {"redis", "label-studio", "backend"}
+        assert set(stack[name].needs) == {"redis", "label-studio", "backend"}
 
 
 def test_our_services_run_in_the_same_python(tmp_workspace: Settings) -> None:

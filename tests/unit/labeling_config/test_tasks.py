@@ -73,7 +73,7 @@ BROKEN_CONFIG = {
     "control without name": ('name="depth" ', "", "without a name"),
     "name given twice": ('name="side"', 'name="finding"', "two controls called 'finding'"),
     "rectangle": ("<Number ", '<RectangleLabels name="b" toName="film"/><Number ', "Rectangle"),
-    "column of labels.csv": ('name="depth"', 'name="split"', "cannot be a column"),
+    "column of labels.csv": ('name="side"', 'name="split"', "cannot be a column"),
     "capitals": ('name="side"', 'name="Side"', "small letters"),
     "condition of another kind": ("choice-selected", "region-selected", "choice-selected"),
     "condition that cannot be": ('whenChoiceValue="effusion"', 'whenChoiceValue="x"', "cannot be"),
@@ -101,7 +101,11 @@ BROKEN_TASK = {
     "title too long for Label Studio": ("Effusion", "E" * 51, "3 to 50 characters"),
     "unknown key": ("title", "colour = 1\ntitle", "colour is not known"),
     "unknown target": ("[targets.finding]", "[targets.findings]", "targets.findings is no"),
-    "target is no table": ("[targets.finding]\nloss_weight", "targets.finding", "must be a table"),
+    "target is no table": (
+        "[targets.finding]\nloss_weight = 2.0",
+        "[targets]\nfinding = 2.0",
+        "targets.finding must be a table",
+    ),
     "unit missing": ('unit = "cm"', "", "targets.depth.unit must be a text"),
     "tolerance missing": ("tolerance = 0.5", "", "targets.depth.tolerance must be a number"),
     "tolerance of zero": ("tolerance = 0.5", "tolerance = 0", "must be above 0"),
@@ -123,12 +127,8 @@ BROKEN_TASK = {
 def test_a_task_file_that_contradicts_is_refused_in_one_sentence(
     tmp_path: Path, old: str, new: str, said: str
 ) -> None:
-    text = (
-        TASK.replace("[targets.finding]\nloss_weight = 2.0\n", "[targets]\nfinding = 2.0\n")
-        if (new == "targets.finding")
-        else TASK.replace(old, new, 1)
-    )
-    folder = task_folder(tmp_path, task=text)
+    assert old in TASK
+    folder = task_folder(tmp_path, task=TASK.replace(old, new, 1))
 
     with pytest.raises(TaskConfigError) as caught:
         load_task(folder)
