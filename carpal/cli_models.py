@@ -10,6 +10,7 @@ from carpal.cli_output import AsJson, print_rows, settings_of_workspace
 
 app = typer.Typer(help="Trained models.", no_args_is_help=True)
 
+BY_HAND = "by hand"
 Reason = Annotated[str, typer.Option(help="Why; goes into the ledger.")]
 
 
@@ -18,10 +19,15 @@ def list_models(as_json: AsJson = False) -> None:
     """List the models, oldest first."""
     from workers.assembly import registry
 
-    found = registry(settings_of_workspace()).models()
+    registered = registry(settings_of_workspace())
+    roles = {"champion": registered.champion(), "challenger": registered.challenger()}
     rows = [
-        {"number": m.number, "model": m.model_version, "aliases": ", ".join(m.aliases)}
-        for m in found
+        {
+            "number": model.number,
+            "model": model.model_version,
+            "role": ", ".join(role for role, holder in roles.items() if holder == model),
+        }
+        for model in registered.models()
     ]
     print_rows(rows, as_json, "There is no model yet.")
 
@@ -29,7 +35,7 @@ def list_models(as_json: AsJson = False) -> None:
 @app.command()
 def promote(
     model: Annotated[str, typer.Argument(help="Version, such as v0003-1a2b3c4d.")],
-    reason: Reason,
+    reason: Reason = BY_HAND,
 ) -> None:
     """Make a model champion by hand."""
     from workers import promotion
@@ -43,7 +49,7 @@ def promote(
 
 @app.command()
 def rollback(
-    reason: Reason,
+    reason: Reason = BY_HAND,
 ) -> None:
     """Make the previous champion champion again."""
     from workers import promotion

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,7 +53,7 @@ def draw_plot(rounds: Sequence[Round], path: Path) -> None:
     )
     axes.plot(
         labels,
-        [r.baseline_mae_months for r in measured],
+        [r.baseline_mae_months or math.nan for r in measured],
         "--",
         color="grey",
         label="mean age by sex",

@@ -13,7 +13,7 @@ PORT_FIELDS = ("redis_port", "label_studio_port", "backend_port", "mlflow_port")
 def with_free_ports(settings: Settings) -> Settings:
     """Returns the settings with each taken port replaced by a free one of the kernel's choice."""
     moved = {name: free_port() for name in PORT_FIELDS if not is_free(getattr(settings, name))}
-    return replace(settings, **moved) if moved else settings
+    return replace(settings, **moved)  # type: ignore[arg-type]  # ports are int
 
 
 def is_free(port: int) -> bool:

@@ -103,11 +103,15 @@ def _fill(options: UpOptions, settings: Settings, console: Console) -> None:
 
 
 def _greet(settings: Settings, console: Console) -> None:
-    console.print(f"\nLabel at [bold]{settings.label_studio}[/bold] (Ctrl-C stops everything)")
-    console.print(f"  e-mail    {settings.label_studio_email}", highlight=False)
-    if console.is_terminal:
-        console.print(
-            f"  password  {settings.label_studio_password}", highlight=False, markup=False
-        )
-    else:
-        console.print(f"  password  label_studio_password in {settings.home / SECRETS_FILE}")
+    # A terminal forgets; a log file would keep the password.
+    password = (
+        settings.label_studio_password
+        if console.is_terminal
+        else f"label_studio_password in {settings.home / SECRETS_FILE}"
+    )
+    for line in (
+        f"\nLabel at {settings.label_studio} (Ctrl-C stops everything)",
+        f"  e-mail    {settings.label_studio_email}",
+        f"  password  {password}",
+    ):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)

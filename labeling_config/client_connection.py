@@ -95,6 +95,10 @@ class Connection:
             return False
         return answer.status_code == HTTPStatus.OK
 
+    def close(self) -> None:
+        """Closes the connections that are kept for the next request."""
+        self._session.close()
+
     def access_token(self, refresh: str) -> str:
         """Exchanges a personal access token for an access token, which lives for minutes."""
         path = "/api/token/refresh/"

@@ -65,7 +65,7 @@ def ensure_project(
             was made until then is kept, and the next call goes on.
         AccessError: A credential is wrong, or Label Studio may not talk to the backend's address.
     """
-    project = _find(client, spec, webhook_secret)
+    project = _find(client, spec, backend_url.rstrip("/"), webhook_secret)
     if project is None:
         project = int(client.request("POST", "/api/projects", body=_settings(spec))["id"])
     _repair_settings(client, project, spec)
@@ -105,24 +105,30 @@ def _mark(spec: TaskSpec) -> str:
     return f"Carpal keeps this project (task {spec.name})"
 
 
-def _find(client: LabelStudio, spec: TaskSpec, webhook_secret: str) -> int | None:
-    """Returns our project: marked with the task's name, and not claimed by another workspace."""
+def _find(client: LabelStudio, spec: TaskSpec, backend_url: str, webhook_secret: str) -> int | None:
+    """Returns our project: one of this task whose webhook is ours, or that nobody has claimed.
+
+    Title and description can be edited by hand, so each is enough beside our webhook.
+    """
     params: dict[str, str | int] = {"page_size": 1000, "include": "id,title,description"}
     projects = client.request("GET", "/api/projects", params=params)["results"]
     marked = sorted(int(p["id"]) for p in projects if _mark(spec) in (p["description"] or ""))
     same_title = sorted(int(p["id"]) for p in projects if p["title"] == spec.title)
     unclaimed: int | None = None
     for project in dict.fromkeys((*marked, *same_title)):
-        secrets = [
-            str(hook["headers"][SECRET_HEADER])
-            for hook in client.webhooks(project)
-            if SECRET_HEADER in (hook["headers"] or {})
-        ]
-        if any(hmac.compare_digest(s.encode(), webhook_secret.encode()) for s in secrets):
+        hooks = client.webhooks(project)
+        if any(_is_our_webhook(hook, backend_url, webhook_secret) for hook in hooks):
             return project
-        if not secrets and project in marked and unclaimed is None:
+        claimed = any(SECRET_HEADER in (hook["headers"] or {}) for hook in hooks)
+        if project in marked and not claimed and unclaimed is None:
             unclaimed = project
     return unclaimed
+
+
+def _is_our_webhook(hook: Mapping[str, Any], backend_url: str, secret: str) -> bool:
+    given = str((hook["headers"] or {}).get(SECRET_HEADER, ""))
+    same_secret = bool(given) and hmac.compare_digest(given.encode(), secret.encode())
+    return same_secret or hook["url"] == f"{backend_url}/webhook"
 
 
 def _repair_settings(client: LabelStudio, project: int, spec: TaskSpec) -> None:

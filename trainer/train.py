@@ -14,9 +14,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from data.domain import Example, Split, TaskSpec
+from data.domain import Example, TaskSpec
 from data.errors import ModelError, TrainingError
 from trainer.calibration import Calibration, calibrate
 from trainer.cpu_threads import use_cpu_threads
@@ -26,9 +25,10 @@ from trainer.learner import Cases
 from trainer.model_files import ModelCard, library_versions, load_model, save_model
 from trainer.network import Network
 from trainer.options import TrainOptions
-from trainer.pixels import PixelStore, preparation_id
+from trainer.pixels import preparation_id
 from trainer.readout import limits
 from trainer.targets import counted, encode, fit_norms
+from trainer.training_data import TrainingData, gather
 
 log = logging.getLogger(__name__)
 
@@ -61,24 +61,6 @@ class TrainedModel:
         return {**asdict(self), "folder": str(self.folder)}
 
 
-@dataclass(frozen=True, slots=True)
-class _Data:
-    """The examples by use, and where their pixels are."""
-
-    pixels: NDArray[np.uint8]
-    rows: Mapping[str, int]
-    train: list[Example]
-    validation: list[Example]
-    calibration: list[Example]
-
-    def squares(self, examples: Sequence[Example]) -> NDArray[np.uint8]:
-        """Returns (N, S, S)."""
-        return self.pixels[self.row_numbers(examples)]
-
-    def row_numbers(self, examples: Sequence[Example]) -> NDArray[np.int64]:
-        return np.asarray([self.rows[e.radiograph_id] for e in examples], np.int64)
-
-
 def train(
     spec: TaskSpec,
     examples: Sequence[Example],
@@ -108,52 +90,33 @@ def train(
         cache: Keeps prepared pixels between trainings; None: they are prepared for this one.
 
     Raises:
-        TrainingError: There are too few labels, the options do not fit, or the loss is no longer
-            finite.
+        TrainingError: There are too few labels or they are all the same, the options do not fit,
+            or the loss is no longer finite.
+        ModelError: `start_from` holds no whole model.
         StorageError: The disk is full.
     """
     began = time.monotonic()
-    work = out.with_name(f".{out.name}.work")
-    try:
-        device = choose_device(options.device)
-    except ModelError as error:
-        raise TrainingError(str(error)) from error
+    check_trainable(spec)
     use_cpu_threads(options.threads)
-    _check(spec)
-    data, skipped = _gather(spec, examples, options, cache or work)
-    norms = fit_norms(spec, [e.values for e in data.train])
-    card = ModelCard(
-        task=spec.name,
-        targets=spec.targets,
-        primary=spec.gate.target,
-        options=options,
-        norms=norms,
-        calibration=Calibration(options.coverage),
-        preparation=preparation_id(),
-        dataset_version=dataset_version,
-        provenance=dict(provenance or {}),
-        libraries=library_versions(),
-        counts={
-            "train": len(data.train),
-            "validation": len(data.validation),
-            "calibration": len(data.calibration),
-        },
-        started_from="",
-        history=(),
-    )
+    device = _device(options)
+    work = out.with_name(f".{out.name}.work")
+    data = gather(spec, examples, options, cache or work)
+    card = _new_card(spec, options, data, dataset_version, provenance or {})
     with torch.random.fork_rng():
         network, card = _first_weights(card, start_from)
         _keep_only_own_checkpoint(work, card, data)
-        cases = Cases(
-            data.pixels,
-            data.row_numbers(data.train),
-            encode(spec, [e.values for e in data.train], norms),
-            np.asarray([e.weight for e in data.train], np.float32),
+        history = fit(
+            network,
+            spec.targets,
+            _cases(spec, card, data),
+            options,
+            device,
+            work,
+            _validator(spec, card, network, data, device) if data.validation else None,
+            progress,
         )
-        validate = _validator(spec, card, network, data, device) if data.validation else None
-        history = fit(network, spec.targets, cases, options, device, work, validate, progress)
     network.to(device)
-    raw = run(network, spec.targets, norms, data.squares(data.calibration), device)
+    raw = run(network, spec.targets, card.norms, data.squares(data.calibration), device)
     truths = [e.values for e in data.calibration]
     card = replace(
         card,
@@ -163,17 +126,22 @@ def train(
     card = save_model(out, network, card)
     shutil.rmtree(work, ignore_errors=True)
     return TrainedModel(
-        out,
-        card.model_version,
-        history,
-        round(time.monotonic() - began, 3),
-        card.counts,
-        card.started_from,
-        skipped,
+        folder=out,
+        model_version=card.model_version,
+        history=history,
+        seconds=round(time.monotonic() - began, 3),
+        counts=card.counts,
+        started_from=card.started_from,
+        skipped=data.skipped,
     )
 
 
-def _check(spec: TaskSpec) -> None:
+def check_trainable(spec: TaskSpec) -> None:
+    """Makes sure that every head of a task can learn something.
+
+    Raises:
+        TrainingError: A loss weight is 0, a choice has one class, a number has no range.
+    """
     for target in spec.targets:
         if not target.loss_weight > 0:
             raise TrainingError(f"{target.name} has loss weight 0: its head would never train.")
@@ -186,38 +154,44 @@ def _check(spec: TaskSpec) -> None:
                 raise TrainingError(f"{error}, which intervals need.") from error
 
 
-def _gather(
-    spec: TaskSpec, examples: Sequence[Example], options: TrainOptions, cache: Path
-) -> tuple[_Data, dict[str, str]]:
-    """Prepares the pixels and deals the examples out; unreadable images are named."""
-    wanted = [
-        e
-        for e in sorted(examples, key=lambda e: e.radiograph_id)
-        if e.split in (Split.TRAIN, Split.CALIBRATION)
-        and any(counted(t, e.values) is not None for t in spec.targets)
-    ]
-    store = PixelStore(cache, options.image_size, options.workers)
-    pixels, rows, refused = store.load([(e.radiograph_id, e.path) for e in wanted])
-    for key, error in refused.items():
-        log.warning("Radiograph %s is left out of the training: %s", key[:12], error)
-    usable = [e for e in wanted if e.radiograph_id not in refused]
-    learnt = [e for e in usable if e.split is Split.TRAIN]
-    held = [e for e in learnt if _is_held_out(e, options.validation_share)]
-    kept = [e for e in learnt if not _is_held_out(e, options.validation_share)]
-    if len(kept) < options.min_examples:
-        raise TrainingError(
-            f"There are {len(kept)} labelled training images, but at least "
-            f"{options.min_examples} are needed: label more."
-        )
-    places = {e.radiograph_id: int(row) for e, row in zip(wanted, rows, strict=True)}
-    data = _Data(pixels, places, kept, held, [e for e in usable if e.split is Split.CALIBRATION])
-    return data, {key: str(error) for key, error in refused.items()}
+def _device(options: TrainOptions) -> torch.device:
+    try:
+        return choose_device(options.device)
+    except ModelError as error:
+        raise TrainingError(str(error)) from error
 
 
-def _is_held_out(example: Example, share: float) -> bool:
-    """Chooses by hash, so an image that is held out once is held out in every training."""
-    digest = hashlib.sha256(f"validation:{example.radiograph_id}".encode()).digest()
-    return int.from_bytes(digest[:8]) < share * 2**64
+def _new_card(
+    spec: TaskSpec,
+    options: TrainOptions,
+    data: TrainingData,
+    dataset_version: str,
+    provenance: Mapping[str, str],
+) -> ModelCard:
+    return ModelCard(
+        task=spec.name,
+        targets=spec.targets,
+        primary=spec.gate.target,
+        options=options,
+        norms=fit_norms(spec, [e.values for e in data.train]),
+        calibration=Calibration(options.coverage),
+        preparation=preparation_id(),
+        dataset_version=dataset_version,
+        provenance=dict(provenance),
+        libraries=library_versions(),
+        counts=data.counts(),
+        started_from="",
+        history=(),
+    )
+
+
+def _cases(spec: TaskSpec, card: ModelCard, data: TrainingData) -> Cases:
+    return Cases(
+        data.pixels,
+        data.row_numbers(data.train),
+        encode(spec, [e.values for e in data.train], card.norms),
+        np.asarray([e.weight for e in data.train], np.float32),
+    )
 
 
 def _first_weights(card: ModelCard, start_from: Path | None) -> tuple[Network, ModelCard]:
@@ -235,7 +209,7 @@ def _first_weights(card: ModelCard, start_from: Path | None) -> tuple[Network, M
     return network, replace(card, started_from=old.model_version)
 
 
-def _keep_only_own_checkpoint(work: Path, card: ModelCard, data: _Data) -> None:
+def _keep_only_own_checkpoint(work: Path, card: ModelCard, data: TrainingData) -> None:
     """Deletes the checkpoint of a training that differed in anything that matters."""
     examples = [
         [e.radiograph_id, dict(e.values), e.weight] for e in [*data.train, *data.validation]
@@ -250,7 +224,7 @@ def _keep_only_own_checkpoint(work: Path, card: ModelCard, data: _Data) -> None:
 
 
 def _validator(
-    spec: TaskSpec, card: ModelCard, network: Network, data: _Data, device: torch.device
+    spec: TaskSpec, card: ModelCard, network: Network, data: TrainingData, device: torch.device
 ) -> Callable[[], float]:
     """Makes the function that measures the primary target on the held-out images."""
     primary = spec.target(spec.gate.target)

@@ -24,6 +24,9 @@ WORKER_TTL_S = 60
 """A worker that sends no sign of life for this long is taken for dead."""
 
 
+log = logging.getLogger("carpal.worker")
+
+
 class SeparateProcessWorker(SpawnWorker):
     """Runs each job in a fresh interpreter, `python -m workers.horse`.
 
@@ -34,9 +37,9 @@ class SeparateProcessWorker(SpawnWorker):
     def fork_work_horse(self, job: Job, queue: Queue) -> None:
         """Starts the process for one job; called by RQ."""
         argv = [sys.executable, "-m", "workers.horse"]
-        argv += [self.key, queue.name, job.id, self.execution.id]
+        argv += [self.key, queue.name, job.id, self.execution.id if self.execution else ""]
         self._horse_pid = os.spawnv(os.P_NOWAIT, sys.executable, argv)
-        self.procline(f"Started {self._horse_pid} for {job.id}")
+        log.info("Job %s runs in process %d.", job.id, self._horse_pid)
 
 
 def run(name: str, settings: Settings) -> None:

@@ -15,6 +15,7 @@ from data.errors import LedgerError
 from data.ledger import Ledger
 from data.ledger_chain import read_head
 from data.ledger_events import EventKind
+from tests.support import missing
 from tests.unit.data.ledger_cases import (
     a_prediction,
     a_radiograph,
@@ -44,7 +45,7 @@ def program(name: str) -> Path:
         [Path(found)] if found else sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
     )
     if not candidates:
-        pytest.skip(f"PostgreSQL is not installed: there is no program {name}.")
+        missing(f"PostgreSQL is not installed: there is no program {name}.")
     return candidates[-1]
 
 

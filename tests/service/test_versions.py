@@ -285,7 +285,7 @@ def test_each_version_pushes_what_it_adds(home: Path, tmp_path: Path) -> None:
     assert images_in(tmp_path / "remote") == ids_in(repository, "v0003")
 
 
-def test_a_new_remote_is_refused_while_images_of_earlier_versions_are_pytest.skip(
+def test_a_new_remote_is_refused_while_images_of_earlier_versions_are_missing(
     home: Path, tmp_path: Path
 ) -> None:
     repository = open_repository(home, remote=tmp_path / "remote")

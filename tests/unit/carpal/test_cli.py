@@ -16,6 +16,7 @@ from carpal.free_ports import free_port
 from data.domain import DatasetVersion
 from data.errors import CarpalError, StackError
 from data.ledger import Ledger
+from trainer.registry import ModelRef
 
 SLOW = ("torch", "dvc", "mlflow", "sqlalchemy", "rq", "redis", "numpy", "PIL", "cv2")
 
@@ -179,6 +180,34 @@ def test_versions_are_listed_for_programs(carpal: Any, versions: list[DatasetVer
 def test_an_empty_list_says_so(carpal: Any, home: Path) -> None:
     home.mkdir()
     assert carpal("versions", "list").out == "There is no dataset version yet.\n"
+
+
+class FakeRegistry:
+    """Two models, of which the first is champion."""
+
+    def __init__(self) -> None:
+        names = enumerate(("v0001-aaaaaaaa", "v0002-bbbbbbbb"), start=1)
+        self._models = [ModelRef(name, number, "", "", "") for number, name in names]
+
+    def models(self) -> list[ModelRef]:
+        return self._models
+
+    def champion(self) -> ModelRef | None:
+        return self._models[0]
+
+    def challenger(self) -> ModelRef | None:
+        return None
+
+
+def test_models_are_listed_with_the_one_that_serves(
+    carpal: Any, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.mkdir()
+    monkeypatch.setattr("workers.assembly.registry", lambda settings: FakeRegistry())
+    assert json.loads(carpal("models", "list", "--json").out) == [
+        {"number": 1, "model": "v0001-aaaaaaaa", "role": "champion"},
+        {"number": 2, "model": "v0002-bbbbbbbb", "role": ""},
+    ]
 
 
 def test_an_import_reports_what_it_took_and_can_be_repeated(carpal: Any, home: Path) -> None:

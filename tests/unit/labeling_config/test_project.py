@@ -140,6 +140,7 @@ def test_a_project_of_another_workspace_is_left_alone(studio: FakeStudio) -> Non
 
 def test_a_project_of_somebody_else_with_the_same_title_is_left_alone(studio: FakeStudio) -> None:
     theirs = studio.add("projects", title="Bone age", description="", label_config="<View/>")
+    studio.add("webhooks", project=theirs["id"], url="http://x.org/webhook", headers={})
 
     assert ensure(studio).id != theirs["id"]
     assert theirs["label_config"] == "<View/>"
@@ -279,12 +280,11 @@ def test_a_webhook_that_was_changed_is_put_right(
     assert rows(studio, "webhooks") == [right]
 
 
-def test_a_new_secret_reaches_the_webhook(studio: FakeStudio) -> None:
+def test_a_new_secret_reaches_the_webhook_of_the_same_project(studio: FakeStudio) -> None:
     handle = ensure(studio)
-    (hook,) = rows(studio, "webhooks")
-    hook["headers"] = {}
 
     assert ensure(studio, webhook_secret="new") == handle
+    (hook,) = rows(studio, "webhooks")
     assert hook["headers"]["X-Carpal-Webhook-Secret"] == "new"
 
 
