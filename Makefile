@@ -22,7 +22,7 @@ TEMPLATE := $(LS_VENV)/template-made
 CAN_SERVE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	"$$p" -c '$(CAN_SERVE)' >/dev/null 2>&1 && { echo "$$p"; break; }; done)
-PIP_INSTALL := -m pip install --quiet --no-input --disable-pip-version-check
+PIP_INSTALL := -m pip install -qq --no-input --disable-pip-version-check
 
 # A file .env beside this one sets what .env.example names.
 WITH_ENV := set -a; [ ! -f .env ] || . ./.env; set +a;
@@ -37,22 +37,25 @@ environments: $(TEMPLATE)
 
 $(STAMP):
 	$(call make_environment,$(VENV))
-	$(VENV)/bin/python $(PIP_INSTALL) -c constraints.txt -e '.[dev]'
-	rm -f $(VENV)/made-from-*
-	touch $@
+	@echo "Installing Carpal's packages into $(VENV) (a minute or two)"
+	@$(VENV)/bin/python $(PIP_INSTALL) -c constraints.txt -e '.[dev]'
+	@rm -f $(VENV)/made-from-*
+	@touch $@
 
 $(LS_STAMP):
 	$(call make_environment,$(LS_VENV))
-	$(LS_VENV)/bin/python $(PIP_INSTALL) -c labeling_config/label-studio-constraints.txt \
+	@echo "Installing Label Studio's packages into $(LS_VENV) (a minute or two)"
+	@$(LS_VENV)/bin/python $(PIP_INSTALL) -c labeling_config/label-studio-constraints.txt \
 		-r labeling_config/label-studio-requirements.txt
-	rm -f $(LS_VENV)/made-from-*
-	touch $@
+	@rm -f $(LS_VENV)/made-from-*
+	@touch $@
 
 # Label Studio's empty database, made once here instead of for a minute at each first start.
 $(TEMPLATE): $(STAMP) $(LS_STAMP)
-	$(VENV)/bin/python -c 'from pathlib import Path; from carpal.label_studio import prepare_template; \
+	@echo "Preparing Label Studio's empty database (a minute, once)"
+	@$(VENV)/bin/python -c 'from pathlib import Path; from carpal.label_studio import prepare_template; \
 		prepare_template(Path("$(LS_VENV)/bin/python").absolute())'
-	touch $@
+	@touch $@
 
 define make_environment
 @[ -n "$(PYTHON)" ] || { echo "Carpal needs Python 3.11 or newer with the venv module: install" \

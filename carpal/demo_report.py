@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -16,13 +17,12 @@ if TYPE_CHECKING:
 
 def print_table(rounds: Sequence[Round], console: Console) -> None:
     """Prints one line for each round."""
-    table = Table(title="The loop, round by round", title_justify="left")
+    table = Table(title="The loop, round by round", title_justify="left", box=SIMPLE_HEAD)
     for name in ("version", "labels", "model"):
         table.add_column(name, no_wrap=True)
     for name in ("MAE (months)", "95 %", "mean by sex"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("promoted")
-    table.add_column("why")
+    table.add_column("promoted", no_wrap=True)
     for turn in rounds:
         table.add_row(
             turn.version,
@@ -32,9 +32,10 @@ def print_table(rounds: Sequence[Round], console: Console) -> None:
             "–" if turn.mae_ci95 is None else f"{turn.mae_ci95[0]:.1f}–{turn.mae_ci95[1]:.1f}",
             _number(turn.baseline_mae_months),
             "yes" if turn.promoted else "no",
-            turn.reason,
         )
     console.print(table)
+    for turn in rounds:
+        console.print(f"{turn.version}: {turn.reason}", highlight=False)
 
 
 def draw_plot(rounds: Sequence[Round], path: Path) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from data.runs import Run, RunState
+from data.runs import Run
 from workers.overview import LoopOverview
 
 SHOWN_RUNS = 5
@@ -56,25 +57,29 @@ def show(view: LoopOverview, console: Console) -> None:
         facts.add_row("Queues", waiting)
     console.print(facts)
     if view.runs:
-        console.print(_runs_table(view.runs[-SHOWN_RUNS:]))
+        shown = view.runs[-SHOWN_RUNS:]
+        console.print(_runs_table(shown, view.champion))
+        newest = shown[-1]
+        console.print(f"{newest.id}: {newest.error or newest.reason}", highlight=False)
     for sentence in view.attention:
         console.print(f"[yellow]![/yellow] {sentence}", highlight=False)
 
 
-def _runs_table(runs: list[Run]) -> Table:
-    table = Table(title="Last trainings", title_justify="left")
-    for name in ("run", "version", "state", "MAE", "model", "why"):
-        table.add_column(name)
+def _runs_table(runs: list[Run], champion: str) -> Table:
+    table = Table(title="Last trainings", title_justify="left", box=SIMPLE_HEAD)
+    for name in ("run", "version", "state", "MAE", "model", ""):
+        table.add_column(name, no_wrap=True)
     for run in runs:
         state = f"{run.state.value}: {run.stage}" if run.stage else run.state.value
         mae = run.metrics.get("mae")
+        serves = run.model_version != "" and run.model_version == champion
         table.add_row(
             run.id,
             run.version or "–",
             state,
             "–" if mae is None else f"{mae:.1f}",
-            (run.model_version or "–") + (" (champion)" if run.promoted else ""),
-            run.error if run.state is RunState.FAILED else run.reason,
+            run.model_version or "–",
+            "champion" if serves else "",
         )
     return table
 

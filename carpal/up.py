@@ -84,7 +84,7 @@ def stack(settings: Settings, console: Console) -> Iterator[Supervisor]:
         try:
             yield supervisor
         except KeyboardInterrupt:
-            console.print("Stopping (Ctrl-C again: at once)")
+            console.print("Stopping (Ctrl-C again: at once)", highlight=False)
             raise
 
 

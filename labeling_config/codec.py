@@ -17,8 +17,8 @@ from urllib.parse import parse_qs, quote, urlsplit
 from data.domain import Prediction, Radiograph, Reading, Target, TaskSpec, Value
 from data.errors import InvalidInputError
 from labeling_config.fields import applies, checked_value, is_number
-from labeling_config.layout import MODEL_NOTE_SUFFIX, Layout, read_layout
-from labeling_config.model_notes import model_note
+from labeling_config.layout import MODEL_NOTE_SUFFIX, MODEL_VERSION_NOTE, Layout, read_layout
+from labeling_config.model_notes import model_note, version_note
 
 Json: TypeAlias = dict[str, Any]
 Origin: TypeAlias = Literal["manual", "prediction", "prediction-changed"]
@@ -53,10 +53,9 @@ def prediction_to_json(spec: TaskSpec, prediction: Prediction) -> Json:
         probability = prediction.probabilities.get(name, {}).get(str(values[name]))
         region["score"] = prediction.confidence if probability is None else probability
         result.append(region)
-        note = name + MODEL_NOTE_SUFFIX
         text = model_note(spec.target(name), prediction)
-        if text and _layout(spec.config_xml).control(note) is not None:
-            result.append(_region(spec, note, "textarea", {"text": [text]}))
+        result += _note(spec, name + MODEL_NOTE_SUFFIX, text)
+    result += _note(spec, MODEL_VERSION_NOTE, version_note(prediction))
     return {
         "model_version": prediction.model_version,
         "score": prediction.confidence,
@@ -199,6 +198,13 @@ def _layout(config_xml: str) -> Layout:
 
 def _region(spec: TaskSpec, name: str, kind: str, value: Json) -> Json:
     return {"id": name, "from_name": name, "to_name": spec.image_tag, "type": kind, "value": value}
+
+
+def _note(spec: TaskSpec, name: str, text: str) -> list[Json]:
+    """Returns the text as a region, if there is one and the page has a place for it."""
+    if not text or _layout(spec.config_xml).control(name) is None:
+        return []
+    return [_region(spec, name, "textarea", {"text": [text]})]
 
 
 def _to_step(spec: TaskSpec, target: Target, value: Value) -> Value:

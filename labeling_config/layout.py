@@ -1,8 +1,8 @@
 """What a labelling configuration (`config.xml`) asks for: its image and its controls.
 
 Only what Carpal can learn from is accepted: `<Number>` and `<Choices>` that belong to one
-`<Image>`, and `<TextArea>` as a note. A text area called `<target>_model` shows the expert what
-the model says of that target.
+`<Image>`, and `<TextArea>` as a note. A text area called `<target>_model` shows the expert how sure
+the model is of that target, one called `model_version` which model it was.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from data.errors import TaskConfigError
 
 CONFIG_FILE = "config.xml"
 MODEL_NOTE_SUFFIX = "_model"
+MODEL_VERSION_NOTE = "model_version"
 SINGLE_CHOICE = frozenset({"single", "single-radio"})
 _Kind = Literal["number", "choice", "note"]
 _KINDS: dict[str, _Kind] = {"Number": "number", "Choices": "choice", "TextArea": "note"}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from data.domain import Prediction, Target
 
+NBSP = "\u00a0"
+"""Keeps a number and its unit on one line."""
 WIDE_RANGE = 50.0
 """Numbers whose field spans at least this are written without decimals."""
 
@@ -13,13 +15,18 @@ def model_note(target: Target, prediction: Prediction) -> str:
     if target.kind == "choice":
         chosen = str(prediction.values[target.name])
         probability = prediction.probabilities.get(target.name, {}).get(chosen)
-        return "" if probability is None else f"{chosen} {100 * probability:.0f} %"
+        return "" if probability is None else f"Model: {chosen} {100 * probability:.0f}{NBSP}%"
     if target.name not in prediction.intervals:
         return ""
     low, high = prediction.intervals[target.name]
     years = f" ({_years(low)} – {_years(high)})" if target.unit == "months" else ""
     span = f"{_short(target, low)}–{_short(target, high)} {target.unit}".rstrip()
-    return f"{span}{years}, {100 * prediction.coverage:.0f} %"
+    return f"Model: {span}{years}, {100 * prediction.coverage:.0f}{NBSP}%"
+
+
+def version_note(prediction: Prediction) -> str:
+    """Returns which model it was, so that the expert can name it in a question."""
+    return f"Model version {prediction.model_version}"
 
 
 def _short(target: Target, value: float) -> str:
@@ -30,4 +37,4 @@ def _short(target: Target, value: float) -> str:
 
 def _years(months: float) -> str:
     years, rest = divmod(round(months), 12)
-    return f"{years} y {rest} m"
+    return NBSP.join((str(years), "y", str(rest), "m"))

@@ -17,15 +17,24 @@ from typing import Any, NoReturn
 
 from data.domain import GateRule, Target, TaskSpec
 from data.errors import TaskConfigError
-from labeling_config.layout import CONFIG_FILE, Control, Layout, read_layout
+from labeling_config.layout import (
+    CONFIG_FILE,
+    MODEL_VERSION_NOTE,
+    Control,
+    Layout,
+    read_layout,
+)
 
 TASK_FILE = "task.toml"
 MIN_TITLE, MAX_TITLE = 3, 50
 """Characters of a project's title; Label Studio takes no other."""
 RESERVED_NAMES = frozenset(
-    {"id", "patient", "split", "readers", "agreement", "reference", "labelled_at", "source"}
+    {
+        *("id", "patient", "split", "readers", "agreement", "reference", "labelled_at", "source"),
+        MODEL_VERSION_NOTE,
+    }
 )
-"""Columns of `labels.csv` that a target must not be named after."""
+"""Columns of `labels.csv` and notes that a target must not be named after."""
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _FOLDER = Path(__file__).parent
 

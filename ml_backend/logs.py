@@ -12,6 +12,8 @@ import re
 LINE_FORMAT = "%(asctime)s %(process)d %(levelname)s %(name)s %(message)s"
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
+OUR_LOGGERS = ("carpal", "data", "labeling_config", "ml_backend", "trainer", "workers")
+
 access_log = logging.getLogger("carpal.access")
 
 
@@ -24,11 +26,16 @@ class OneLineFormatter(logging.Formatter):
 
 
 def configure_logging() -> None:
-    """Sends the log of this process to stderr, from level INFO; once however often it is called."""
+    """Sends the log of this process to stderr; once, however often it is called.
+
+    Our own records from level INFO, those of libraries from level WARNING.
+    """
     root = logging.getLogger()
     if any(isinstance(handler.formatter, OneLineFormatter) for handler in root.handlers):
         return
     handler = logging.StreamHandler()
     handler.setFormatter(OneLineFormatter(LINE_FORMAT))
     root.addHandler(handler)
-    root.setLevel(logging.INFO)
+    root.setLevel(logging.WARNING)
+    for name in OUR_LOGGERS:
+        logging.getLogger(name).setLevel(logging.INFO)

@@ -19,11 +19,12 @@ from data.ledger import Ledger as SqlLedger
 from data.ledger_events import Event, EventKind
 from data.runs import Run, RunState
 from ml_backend.metrics import Counters, shared_counters
-from ml_backend.serving import ModelServer, Predictor, Served
+from ml_backend.serving import FIRST_LOOK_S, ModelServer, Predictor, Served
 from ml_backend.uploads import Uploads
 from workers import assembly
 from workers.bootstrap import project_handle
 from workers.policy import Decision, decide
+from workers.promotion import CHAMPION
 from workers.queues import request_reconcile
 from workers.scheduling import loop_state
 from workers.settings import Settings
@@ -122,7 +123,8 @@ def build_services(settings: Settings) -> Services:
         cache=settings.cache / "models",
         counters=counters,
     )
-    models.start()
+    # A champion that serves again after a restart is worth waiting for; a first one is not there.
+    models.start(FIRST_LOOK_S if ledger.get_state(CHAMPION) else 0.0)
     return Services(
         settings=settings,
         spec=spec,

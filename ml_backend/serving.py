@@ -31,8 +31,9 @@ RETRY_S = 30.0
 """A champion that could not be loaded is tried again after this long."""
 SURPRISE_PAUSES = 10
 """After a failure that nobody expected, looks are this much rarer, and so are its tracebacks."""
-FIRST_LOOK_S = 15.0
-"""A starting process takes requests after its first look at the registry, or after this long."""
+FIRST_LOOK_S = 20.0
+"""Longest time that a starting process waits for a model before it takes requests: importing torch
+and MLflow and loading take 5 s on two idle cores."""
 MAX_COMPUTING = 8
 """Requests that may read images and wait for the model at the same time. It is half of the
 server's threads, so that `/health`, webhooks and stored predictions never wait for a model."""
@@ -146,10 +147,14 @@ class ModelServer:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="model-server", daemon=True)
 
-    def start(self) -> None:
-        """Begins to follow the registry, and returns after the first look at it."""
+    def start(self, wait_s: float = FIRST_LOOK_S) -> None:
+        """Begins to follow the registry, and returns after the first look at it.
+
+        Args:
+            wait_s: The first look is waited for at most this long.
+        """
         self._thread.start()
-        if not self._looked.wait(FIRST_LOOK_S):
+        if wait_s and not self._looked.wait(wait_s):
             log.warning("The model registry has not answered yet; the backend starts without it.")
 
     def stop(self) -> None:

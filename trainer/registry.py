@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.errors import ModelError, NotFoundError
-from trainer.run_log import ARTEFACTS, RunLog
+from trainer.registry_runs import ARTEFACTS, RunLog
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -158,4 +158,5 @@ def _redis(settings: Settings) -> Redis:
 
 def _unavailable(settings: Settings, error: RedisError) -> ServiceUnavailableError:
     where = settings.redis.rpartition("@")[2]
-    return ServiceUnavailableError(f"Redis at {where} does not answer: {error}.")
+    cause = str(error).rstrip(".")
+    return ServiceUnavailableError(f"Redis at {where} does not answer: {cause}.")

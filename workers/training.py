@@ -11,7 +11,7 @@ import fcntl
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,10 +31,13 @@ from workers.scheduling import HEARTBEAT_S, note_labels_seen
 from workers.settings import Settings
 
 if TYPE_CHECKING:
+    from trainer.fitting import EpochReport
     from trainer.predictor import Predictor
 
 ENDED = (RunState.SUCCEEDED, RunState.FAILED)
 PREDICT_BATCH = 64
+PROGRESS_S = 2.0
+"""Seconds between two notes of a training's progress in the ledger."""
 
 log = logging.getLogger(__name__)
 
@@ -126,6 +129,7 @@ class _Stages:
             dataset_version=version.name,
             provenance={"dataset_commit": version.commit, "run": self.run_id},
             start_from=start,
+            progress=self._progress(),
             cache=self.settings.cache / "pixels",
         )
         return trained.folder
@@ -171,6 +175,20 @@ class _Stages:
             reason=decision.reason,
             metrics=metrics,
         )
+
+    def _progress(self) -> Callable[[EpochReport], None]:
+        """Returns what tells the log of each epoch, and the ledger now and then."""
+        told = time.monotonic()
+
+        def progress(report: EpochReport) -> None:
+            nonlocal told
+            log.info("Epoch %d of %d: loss %.4f", report.epoch, report.epochs, report.loss)
+            if time.monotonic() - told >= PROGRESS_S:
+                told = time.monotonic()
+                stage = f"train, epoch {report.epoch} of {report.epochs}"
+                self.ledger.update_run(self.run_id, stage=stage)
+
+        return progress
 
     @contextmanager
     def _stage(self, name: str) -> Iterator[None]:

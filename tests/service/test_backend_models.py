@@ -238,11 +238,11 @@ def test_an_altered_model_never_serves(stack: Stack) -> None:
     weights.write_bytes(altered)
     stack.registry.promote(third)
 
-    def told() -> bool:
-        health = requests.get(f"{stack.url}/health", timeout=5).json()
-        return bool(health["model_state"] == "not_up_to_date")
+    def both_have_tried() -> bool:
+        text = requests.get(f"{stack.url}/metrics", auth=AUTH, timeout=5).text
+        return 'carpal_model_loads_total{outcome="failed"} 2' in text
 
-    wait_until(told, 20)
+    wait_until(both_have_tried, 20)
     assert stack.processes_serving(first) == 2
     page = requests.get(stack.url, timeout=5).text
     assert "altered" in page
@@ -257,9 +257,8 @@ def test_an_image_that_is_sent_gets_the_answer_of_the_pool(stack: Stack) -> None
     path = stack.settings.pool / radiograph.path
     stack.ask()
 
-    answer = requests.post(
-        f"{stack.url}/api/predict", files={"image": path.open("rb")}, auth=AUTH, timeout=30
-    ).json()
+    form = {"image": ("hand.png", path.read_bytes())}
+    answer = requests.post(f"{stack.url}/api/predict", files=form, auth=AUTH, timeout=30).json()
 
     with Ledger.open(stack.settings.ledger) as ledger:
         kept = ledger.prediction(radiograph.id, version)

@@ -56,7 +56,7 @@ def workbench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workbench]:
     home = tmp_path_factory.mktemp("workbench")
     settings = _settings(home, python)
     truths = _fill(settings)
-    with running_stack(settings, Console(file=open(os.devnull, "w"))):  # noqa: SIM115
+    with running_stack(settings, Console(file=open(os.devnull, "w"))):
         project = connect(settings)
         with open_ledger(settings) as ledger:
             reader = SimulatedReader(

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support import missing
 from tests.stack.conftest import FIRST_LABELS, LATER_LABELS, Workbench
 from tests.stack.test_loop import labels_csv, succeeded
+from tests.support import missing
 from workers.promotion import CHAMPION
 from workers.rescoring import open_tasks
 
@@ -57,7 +57,6 @@ def test_a_corrected_age_reaches_the_dataset_and_the_next_model(
     page: playwright.Page, workbench: Workbench
 ) -> None:
     ensure_champion(workbench)
-    before = workbench.ledger.get_state(CHAMPION)
     known = {r.annotation for r in workbench.ledger.readings()}
     runs = len(workbench.ledger.runs())
 
@@ -80,9 +79,6 @@ def test_a_corrected_age_reaches_the_dataset_and_the_next_model(
     row = next(r for r in labels_csv(workbench, run.version) if r["id"] == reading.radiograph_id)
     assert float(row["age_months"]) == float(NEW_AGE)
 
-    if not run.promoted:
-        workbench.reader.client.start_training  # the champion of before goes on serving
-        assert workbench.ledger.get_state(CHAMPION) == before
     page.goto(f"{workbench.settings.label_studio}/projects/{workbench.project}/data?labeling=1")
     shown_age(page)
     expected = workbench.ledger.get_state(CHAMPION) or ""

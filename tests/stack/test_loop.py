@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import subprocess
+from typing import Any
 
 import pytest
 import requests
@@ -15,6 +16,7 @@ import requests
 from data.ledger_events import EventKind
 from data.runs import Run, RunState
 from tests.stack.conftest import FIRST_LABELS, LATER_LABELS, Workbench
+from workers.bootstrap import project_handle
 from workers.promotion import CHAMPION
 from workers.queues import connect as connect_redis
 from workers.rescoring import SCORED, open_tasks
@@ -53,11 +55,17 @@ def labels_csv(workbench: Workbench, version: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(shown.stdout)))
 
 
+def predictions(workbench: Workbench, task_id: int) -> list[dict[str, Any]]:
+    """Returns the predictions that Label Studio has of a task."""
+    client = workbench.reader.client
+    return list(client.request("GET", "/api/predictions", params={"task": task_id}))
+
+
 def test_without_a_model_nothing_is_predicted(workbench: Workbench) -> None:
     state = workbench.reader.client.next_task(workbench.project)
 
     assert state is not None
-    assert workbench.reader.client.predictions_of(state.task_id) == []
+    assert predictions(workbench, state.task_id) == []
 
 
 def test_the_first_labels_make_the_first_champion(workbench: Workbench) -> None:
@@ -76,10 +84,7 @@ def test_every_open_task_carries_a_prediction_of_the_champion(workbench: Workben
     champion = workbench.ledger.get_state(CHAMPION)
 
     for task in list(open_tasks(workbench.ledger, workbench.project))[:10]:
-        versions = {
-            p["model_version"] for p in workbench.reader.client.predictions_of(task)
-        }
-        assert champion in versions
+        assert champion in {p["model_version"] for p in predictions(workbench, task)}
 
 
 def test_the_stream_serves_the_least_sure_radiograph_next(workbench: Workbench) -> None:
@@ -87,7 +92,7 @@ def test_the_stream_serves_the_least_sure_radiograph_next(workbench: Workbench) 
     champion = workbench.ledger.get_state(CHAMPION)
     scores = {
         task: next(
-            p["score"] for p in client.predictions_of(task) if p["model_version"] == champion
+            p["score"] for p in predictions(workbench, task) if p["model_version"] == champion
         )
         for task in open_tasks(workbench.ledger, workbench.project)
     }
@@ -126,7 +131,8 @@ def test_a_forged_webhook_is_refused_and_changes_nothing(workbench: Workbench) -
 def test_the_button_start_training_trains(workbench: Workbench) -> None:
     workbench.reader.label_stream(2, lambda: None)
 
-    workbench.reader.client.start_training(workbench.project)
+    backend = project_handle(workbench.ledger).backend_id
+    workbench.reader.client.request("POST", f"/api/ml/{backend}/train")
     run = succeeded(workbench, "r0003")
 
     assert run.trigger == "request"

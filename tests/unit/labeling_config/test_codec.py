@@ -31,6 +31,7 @@ AGES = st.floats(0, 240)
 SEXES = st.sampled_from(["female", "male"])
 READINGS = st.fixed_dictionaries({}, optional={"age_months": AGES, "sex": SEXES})
 RADIOGRAPH = "ab" * 32
+NBSP = "\u00a0"
 
 
 def region(name: str, kind: str, value: Mapping[str, Any], **more: Any) -> dict[str, Any]:
@@ -109,10 +110,11 @@ def test_a_prediction_has_the_form_that_label_studio_documents() -> None:
             region(
                 "age_months_model",
                 "textarea",
-                {"text": ["104–128 months (8 y 8 m – 10 y 8 m), 90 %"]},
+                {"text": ["Model: 104–128 months (8~y~8~m – 10~y~8~m), 90~%".replace("~", NBSP)]},
             ),
             region("sex", "choices", {"choices": ["female"]}, score=0.93),
-            region("sex_model", "textarea", {"text": ["female 93 %"]}),
+            region("sex_model", "textarea", {"text": [f"Model: female 93{NBSP}%"]}),
+            region("model_version", "textarea", {"text": ["Model version v0001-1a2b3c4d"]}),
         ],
     }
 
@@ -122,7 +124,7 @@ def test_a_prediction_without_interval_shows_none() -> None:
 
     names = [r["from_name"] for r in prediction_to_json(BONE_AGE, prediction)["result"]]
 
-    assert names == ["age_months"]
+    assert names == ["age_months", "model_version"]
 
 
 def test_a_note_is_only_written_where_the_page_has_one(tmp_path: Path) -> None:
@@ -142,7 +144,7 @@ def test_a_note_is_only_written_where_the_page_has_one(tmp_path: Path) -> None:
     assert [r["from_name"] for r in result] == ["finding", "side", "depth", "depth_model"]
     assert [r["to_name"] for r in result] == ["film"] * 4
     assert result[2]["value"] == {"number": 1.25}
-    assert result[3]["value"] == {"text": ["0.5–2.0 cm, 80 %"]}
+    assert result[3]["value"] == {"text": [f"Model: 0.5–2.0 cm, 80{NBSP}%"]}
 
 
 def test_a_target_that_does_not_apply_is_not_predicted(tmp_path: Path) -> None:

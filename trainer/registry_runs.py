@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import fcntl
 import logging
-import os
 import threading
 import time
 import warnings
@@ -30,8 +29,8 @@ MLFLOW_SETTINGS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
 }
-"""MLflow takes these from the environment alone: nothing is reported to anybody, and a server
-that is down is an error after seconds, not minutes. What the installation has set stays."""
+"""Settings of MLflow: nothing is reported to anybody, and a server that is down is an error after
+seconds, not minutes. What the installation has set stays as it is."""
 
 SQLITE = "sqlite:///"
 METRICS_PER_CALL = 1000
@@ -97,9 +96,7 @@ class RunLog:
             NotFoundError: MLflow does not know what was asked for.
             ServiceUnavailableError: MLflow does not answer, or refuses.
         """
-        os.environ.update({k: v for k, v in MLFLOW_SETTINGS.items() if k not in os.environ})
         from mlflow.exceptions import MlflowException
-        from sqlalchemy.exc import SQLAlchemyError
 
         try:
             yield self._open()
@@ -109,7 +106,7 @@ class RunLog:
             raise ServiceUnavailableError(
                 f"MLflow at {_shown(self.uri)} does not answer as it should: {error.message}"
             ) from error
-        except (SQLAlchemyError, OSError) as error:
+        except OSError as error:
             raise ServiceUnavailableError(
                 f"MLflow at {_shown(self.uri)} cannot be reached: {error}"
             ) from error
@@ -141,9 +138,10 @@ class RunLog:
 
 
 def _connect(uri: str) -> MlflowClient:
-    from mlflow import MlflowClient
-
     with _without_chatter():
+        _settle()
+        from mlflow import MlflowClient
+
         if not uri.startswith(SQLITE):
             return MlflowClient(tracking_uri=uri, registry_uri=uri)
         file = _database_file(uri)
@@ -156,9 +154,20 @@ def _connect(uri: str) -> MlflowClient:
         return client
 
 
+def _settle() -> None:
+    """Applies `MLFLOW_SETTINGS`; MLflow looks at them anew whenever it needs them."""
+    from mlflow import environment_variables, telemetry
+
+    for name, value in MLFLOW_SETTINGS.items():
+        variable = getattr(environment_variables, name)
+        if not variable.is_set():
+            variable.set(value)
+    telemetry.set_telemetry_client()
+
+
 @contextmanager
 def _without_chatter() -> Iterator[None]:
-    """Keeps MLflow's own deprecations and the lines about a new database's tables out of the log."""
+    """Keeps the deprecations of MLflow and the lines about new tables out of the log."""
     names = ("alembic", "mlflow.store.db.utils")
     levels = {name: logging.getLogger(name).level for name in names}
     for name in names:
