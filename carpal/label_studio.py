@@ -112,6 +112,8 @@ def ready(settings: Settings) -> bool:
         return client.health() and bool(client.whoami())
     except CarpalError:
         return False
+    finally:
+        client.close()
 
 
 def banned_subnets(allowed: Iterable[str]) -> list[str]:

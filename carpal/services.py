@@ -24,10 +24,12 @@ LOOPBACK = "127.0.0.1"
 ANSWER_TIMEOUT_S = 1.0
 LABEL_STUDIO_TIMEOUT_S = 240.0
 """Bounds a start that has to make Label Studio's database (50 s on two cores)."""
+MLFLOW_TIMEOUT_S = 120.0
 BEFORE_WORK = ("redis", "label-studio", "backend")
 """What the workers talk to; only at the first start is it waited for."""
-HEAVY_STOP_S = 3.0
-"""A training under way is not waited for: it starts again from its dataset version."""
+QUICK_STOP_S = 3.0
+"""For services whose work can be done again: a training under way starts again from its dataset
+version, a prediction is asked for again."""
 
 
 def services(settings: Settings) -> list[Service]:
@@ -45,7 +47,7 @@ def services(settings: Settings) -> list[Service]:
     stack += [
         _backend(settings),
         _worker(settings, "light"),
-        replace(_worker(settings, "heavy"), stop_timeout_s=HEAVY_STOP_S),
+        replace(_worker(settings, "heavy"), stop_timeout_s=QUICK_STOP_S),
         _ours(settings, "timer", "workers.timer", needs=BEFORE_WORK),
     ]
     if not urlsplit(settings.mlflow_uri).scheme.startswith("http"):
@@ -132,6 +134,7 @@ def _backend(settings: Settings) -> Service:
     return replace(
         _ours(settings, "backend", "gunicorn", *arguments),
         ready=_http_ready(host, settings.backend_port, "/health"),
+        stop_timeout_s=QUICK_STOP_S,
         address=(settings.backend_host, settings.backend_port),
         port_setting="CARPAL_BACKEND_PORT",
     )
@@ -139,25 +142,20 @@ def _backend(settings: Settings) -> Service:
 
 def _mlflow(settings: Settings) -> Service:
     folder = settings.home / "mlflow"
-    return Service(
-        name="mlflow",
-        argv=(
-            *(sys.executable, "-m", "mlflow", "server", "--workers", "1"),
-            *("--host", LOOPBACK, "--port", str(settings.mlflow_port)),
-            *("--no-serve-artifacts", "--default-artifact-root", str(folder / "artifacts")),
-        ),
+    ours = _ours(settings, "mlflow", "carpal.mlflow_pages")
+    return replace(
+        ours,
         # The address of the store may hold a password, so it stands in the environment.
         env={
+            **ours.env,
             "MLFLOW_BACKEND_STORE_URI": settings.mlflow,
-            "MLFLOW_DISABLE_TELEMETRY": "true",
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-            "PYTHONUNBUFFERED": "1",
         },
-        log=_log(settings, "mlflow"),
         cwd=folder,
         prepare=partial(folder.mkdir, parents=True, exist_ok=True),
         ready=_http_ready(LOOPBACK, settings.mlflow_port, "/health"),
-        ready_timeout_s=120.0,
+        ready_timeout_s=MLFLOW_TIMEOUT_S,
+        stop_timeout_s=QUICK_STOP_S,
         # Nobody waits for its pages; whoever trains opens the store directly.
         after=("label-studio", "backend"),
         address=(LOOPBACK, settings.mlflow_port),

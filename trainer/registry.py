@@ -58,13 +58,14 @@ class Registry:
     Args:
         uri: `sqlite:///FILE` (folder and file are made) or the address of an MLflow server.
         name: The task.
-        artefacts: URI below which artefacts are kept; needed for other databases than SQLite,
-            where they lie beside the file. A server decides itself.
+
+    Raises:
+        InvalidInputError: The URI is neither.
     """
 
-    def __init__(self, uri: str, name: str, artefacts: str = "") -> None:
+    def __init__(self, uri: str, name: str) -> None:
         self.name = name
-        self._log = RunLog(uri, name, artefacts)
+        self._log = RunLog(uri, name)
         # What a version number stands for never changes, so a poll costs one query.
         self._known: dict[int, ModelRef] = {}
 

@@ -33,6 +33,7 @@ MLFLOW_SETTINGS = {
 seconds, not minutes. What the installation has set stays as it is."""
 
 SQLITE = "sqlite:///"
+SERVER = ("http://", "https://")
 METRICS_PER_CALL = 1000
 """MLflow's own limit."""
 
@@ -43,13 +44,17 @@ class RunLog:
     Args:
         uri: `sqlite:///FILE` (folder and file are made) or the address of an MLflow server.
         name: The task: name of the experiment.
-        artefacts: URI below which artefacts are kept; needed for other databases than SQLite,
-            where they lie beside the file. A server decides itself.
+
+    Raises:
+        InvalidInputError: The URI is neither.
     """
 
-    def __init__(self, uri: str, name: str, artefacts: str = "") -> None:
+    def __init__(self, uri: str, name: str) -> None:
+        if not uri.startswith((SQLITE, *SERVER)):
+            raise InvalidInputError(
+                f"MLflow must be {SQLITE}FILE or a server's http address, not {_shown(uri)}."
+            )
         self.uri, self.name = uri, name
-        self._artefacts = artefacts
         self._opened: MlflowClient | None = None
         self._opening = threading.Lock()
 
@@ -125,16 +130,9 @@ class RunLog:
 
     def _artefact_location(self) -> str | None:
         """Where a new experiment keeps its artefacts; None lets a server decide."""
-        if self._artefacts:
-            return f"{self._artefacts.rstrip('/')}/{self.name}"
         if self.uri.startswith(SQLITE):
             return (_database_file(self.uri).parent / "artefacts" / self.name).as_uri()
-        if self.uri.startswith(("http://", "https://")):
-            return None
-        raise InvalidInputError(
-            f"Where shall MLflow keep models beside the database {_shown(self.uri)}? "
-            "Give an MLflow server's address instead, or a place for artefacts."
-        )
+        return None
 
 
 def _connect(uri: str) -> MlflowClient:
@@ -146,12 +144,19 @@ def _connect(uri: str) -> MlflowClient:
             return MlflowClient(tracking_uri=uri, registry_uri=uri)
         file = _database_file(uri)
         file.parent.mkdir(parents=True, exist_ok=True)
+        if file.exists() and file.stat().st_size and not _is_sqlite(file):
+            raise ServiceUnavailableError(f"{file} is not an SQLite database: move it away.")
         # MLflow makes its tables in hundreds of steps that two processes must not take at once.
         with (file.parent / f".{file.name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             client = MlflowClient(tracking_uri=uri, registry_uri=uri)
             client.search_registered_models(max_results=1)
         return client
+
+
+def _is_sqlite(file: Path) -> bool:
+    with file.open("rb") as stream:
+        return stream.read(16) == b"SQLite format 3\0"
 
 
 def _settle() -> None:
@@ -162,7 +167,7 @@ def _settle() -> None:
         variable = getattr(environment_variables, name)
         if not variable.is_set():
             variable.set(value)
-    telemetry.set_telemetry_client()
+    telemetry.set_telemetry_client()  # type: ignore[no-untyped-call]
 
 
 @contextmanager

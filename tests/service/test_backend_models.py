@@ -78,7 +78,7 @@ class Stack:
     def promote(self, version: str) -> float:
         """Promotes a model; returns the seconds until every process serves it."""
         self.registry.promote(version)
-        return wait_until(lambda: self.processes_serving(version) == 2, 30)
+        return wait_until(lambda: self.processes_serving(version) == 2, 120)
 
 
 def wait_until(condition: Callable[[], bool], limit_s: float) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -56,7 +55,7 @@ def workbench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workbench]:
     home = tmp_path_factory.mktemp("workbench")
     settings = _settings(home, python)
     truths = _fill(settings)
-    with running_stack(settings, Console(file=open(os.devnull, "w"))):
+    with running_stack(settings, Console(quiet=True)):
         project = connect(settings)
         with open_ledger(settings) as ledger:
             reader = SimulatedReader(
@@ -68,7 +67,7 @@ def workbench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workbench]:
 def _settings(home: Path, python: Path) -> Settings:
     ensure_secrets(home)
     config = home / "train.yaml"
-    config.write_text("image_size: 96\n")
+    config.write_text("min_steps: 200\nepochs: 10\n")
     return with_free_ports(
         replace(
             Settings.load({"CARPAL_HOME": str(home)}),

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from carpal import label_studio, redis_server
+from carpal import label_studio, mlflow_pages, redis_server
 from carpal.services import services
 from carpal.watch import Service
 from workers.settings import GENERATED_SECRETS, PREFIX, Settings
@@ -48,9 +48,21 @@ def test_our_services_run_the_same_commands(stack: dict[str, Service], name: str
     assert written[written[0] == "python" and written.index("-m") + 1 :] == command
 
 
-def test_mlflow_runs_with_the_same_variables(stack: dict[str, Service]) -> None:
-    assert SERVICES["mlflow"]["command"][:4] == ["mlflow", "server", "--workers", "1"]
-    assert set(SERVICES["mlflow"]["environment"]) == set(stack["mlflow"].env)
+def test_mlflow_runs_with_the_same_options(tmp_workspace: Settings) -> None:
+    _, dash_m, *local = mlflow_pages.command(tmp_workspace)
+    written = SERVICES["mlflow"]["command"]
+    assert dash_m == "-m"
+    assert written[:4] == local[:4] == ["mlflow", "server", "--workers", "1"]
+
+
+def test_mlflow_has_the_same_variables_and_no_setting_of_ours(stack: dict[str, Service]) -> None:
+    local = {k: v for k, v in stack["mlflow"].env.items() if not k.startswith(PREFIX)}
+    written = SERVICES["mlflow"]["environment"]
+    kept_elsewhere = {"MLFLOW_BACKEND_STORE_URI", "DVC_NO_ANALYTICS"}
+    assert {k: v for k, v in written.items() if k not in kept_elsewhere} == {
+        k: v for k, v in local.items() if k not in kept_elsewhere
+    }
+    assert SERVICES["mlflow"]["env_file"] == []
 
 
 def test_label_studio_runs_the_same_command(stack: dict[str, Service]) -> None:

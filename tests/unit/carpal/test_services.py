@@ -62,7 +62,7 @@ def test_our_services_read_back_exactly_these_settings(tmp_workspace: Settings) 
         replace(tmp_workspace, retrain_after=7, test_share=0.25, git_author="Ann <ann@example.org>")
     )
     ours = named(settings)
-    for name in ("backend", "worker-light", "worker-heavy", "timer"):
+    for name in ("backend", "worker-light", "worker-heavy", "timer", "mlflow"):
         assert Settings.load(ours[name].env) == settings, name
 
 

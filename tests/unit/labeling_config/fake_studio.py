@@ -95,6 +95,8 @@ class FakeStudio(BaseAdapter):
         except RefusedError as refusal:
             status, answer = refusal.status, refusal.body
         response.status_code = status
+        if 300 <= status < 400:
+            response.headers["Location"] = f"{URL}/elsewhere"
         response._content = b"" if answer is None else json.dumps(answer).encode()
         return response
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.domain import Prediction, Radiograph, Split, TaskSpec, Value
+from data.domain import Prediction, Radiograph, Split, Target, TaskSpec, Value
 from data.errors import InvalidInputError
 from labeling_config.codec import (
     annotation_to_reading,
@@ -23,6 +23,7 @@ from labeling_config.codec import (
     task_data,
     values_to_result,
 )
+from labeling_config.fields import checked_value
 from labeling_config.tasks import load_task
 from tests.unit.labeling_config.cases import effusion
 
@@ -198,6 +199,11 @@ IMPOSSIBLE = {
 def test_an_impossible_value_is_refused_by_name(item: dict[str, Any], said: str) -> None:
     with pytest.raises(InvalidInputError, match=said):
         result_to_values(BONE_AGE, [item])
+
+
+def test_even_a_field_without_limits_holds_finite_numbers_only() -> None:
+    with pytest.raises(InvalidInputError, match="from -inf to inf"):
+        checked_value(Target("depth", "number"), math.inf)
 
 
 @given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(), st.lists, max_leaves=5))

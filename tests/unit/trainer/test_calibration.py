@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from tests.unit.trainer.cases import AGE, FRACTURE, SEX
+from trainer.calibration import Calibration, calibrate, conformal_quantile, fit_temperature
+from trainer.raw_outputs import RawOutputs
+
+
+@pytest.mark.parametrize(
+    ("count", "coverage", "rank"),
+    [
+        # ceil((n + 1) coverage), worked out by hand.
+        pytest.param(9, 0.9, 9, id="10 x 0.9 = 9"),
+        pytest.param(10, 0.9, 10, id="11 x 0.9 = 9.9"),
+        pytest.param(19, 0.9, 18, id="20 x 0.9 = 18"),
+        pytest.param(99, 0.9, 90, id="100 x 0.9 = 90"),
+        pytest.param(99, 0.5, 50, id="100 x 0.5 = 50"),
+        pytest.param(100, 0.95, 96, id="101 x 0.95 = 95.95"),
+    ],
+)
+def test_the_quantile_is_the_score_of_the_promised_rank(
+    count: int, coverage: float, rank: int
+) -> None:
+    scores = np.random.default_rng(0).permutation(np.arange(1.0, count + 1))
+
+    assert conformal_quantile(scores, coverage) == rank
+
+
+@pytest.mark.parametrize(("count", "coverage"), [(0, 0.9), (8, 0.9), (18, 0.95)])
+def test_too_few_cases_promise_nothing(count: int, coverage: float) -> None:
+    assert conformal_quantile(np.ones(count), coverage) == math.inf
+
+
+def test_intervals_cover_new_cases_as_often_as_promised() -> None:
+    # Exchangeable scores: the expected coverage is 90/100 with 99 calibration cases.
+    rng = np.random.default_rng(1)
+    covered = [
+        np.mean(rng.exponential(size=200) <= conformal_quantile(rng.exponential(size=99), 0.9))
+        for _ in range(400)
+    ]
+
+    assert abs(float(np.mean(covered)) - 0.9) < 0.005
+
+
+def test_residuals_are_measured_in_predicted_spreads() -> None:
+    # Errors 1..19 months with spreads that are half as large: every score is 2.
+    errors = np.arange(1.0, 20)
+    raw = RawOutputs({"age_months": (100 + errors, errors / 2)}, {})
+
+    fitted = calibrate((AGE,), raw, [{"age_months": 100.0}] * 19, 0.9)
+
+    assert fitted.quantiles == {"age_months": 2.0}
+    assert fitted.cases == {"age_months": 19}
+
+
+def test_cases_without_a_label_calibrate_nothing() -> None:
+    raw = RawOutputs(
+        {"severity": (np.asarray([10.0, 99.0]), np.ones(2))}, {"finding": np.zeros((2, 2))}
+    )
+    truths = [{"finding": "fracture", "severity": 10.0}, {"finding": "normal", "severity": 3.0}]
+
+    fitted = calibrate(FRACTURE.targets, raw, truths, 0.9)
+
+    assert fitted.cases == {"finding": 2, "severity": 1}
+
+
+def test_the_temperature_makes_confidence_what_accuracy_is() -> None:
+    # Logit 4 for the answer, right in 3 of 4 cases: sigmoid(4 / T) = 0.75, so T = 4 / ln 3.
+    logits = np.tile([4.0, 0.0], (40, 1))
+    labels = np.asarray([0, 0, 0, 1] * 10)
+
+    assert abs(fit_temperature(logits, labels) - 4 / math.log(3)) < 1e-6
+
+
+def test_the_temperature_is_left_alone_with_few_cases() -> None:
+    assert fit_temperature(np.tile([4.0, 0.0], (19, 1)), np.zeros(19, np.int64)) == 1.0
+
+
+def test_the_temperature_stays_in_its_range_where_every_answer_is_right() -> None:
+    assert abs(fit_temperature(np.tile([4.0, 0.0], (20, 1)), np.zeros(20, np.int64)) - 0.25) < 1e-9
+
+
+def test_no_calibration_cases_give_whole_ranges_and_plain_probabilities() -> None:
+    raw = RawOutputs({"age_months": (np.zeros(0), np.zeros(0))}, {"sex": np.zeros((0, 2))})
+
+    fitted = calibrate((AGE, SEX), raw, [], 0.9)
+
+    assert fitted.quantiles == {"age_months": math.inf}
+    assert fitted.temperatures == {"sex": 1.0}
+
+
+def test_a_calibration_survives_json_infinity_included() -> None:
+    fitted = Calibration(0.9, {"age_months": math.inf}, {"sex": 1.5}, {"age_months": 3})
+
+    text = json.dumps(fitted.to_json(), allow_nan=False)
+
+    assert Calibration.from_json(json.loads(text)) == fitted

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import math
+
+import torch
+
+from tests.unit.trainer.cases import AGE, BONE_AGE, SEX
+from trainer.losses import batch_loss, laplace_nll
+
+ONES = torch.ones(2)
+
+
+def test_the_laplace_loss_is_the_scaled_error_plus_the_log_spread() -> None:
+    # |1 - 3| / 2 + ln 2 and |0 - 0.5| / 1 + ln 1.
+    outputs = torch.tensor([[3.0, math.log(2)], [0.5, 0.0]])
+
+    losses = laplace_nll(outputs, torch.tensor([1.0, 0.0]))
+
+    torch.testing.assert_close(losses, torch.tensor([1 + math.log(2), 0.5]))
+
+
+def test_the_best_spread_is_the_absolute_error() -> None:
+    spreads = torch.linspace(0.5, 3, 26)
+    outputs = torch.stack([torch.zeros(26), spreads.log()], 1)
+
+    losses = laplace_nll(outputs, torch.full((26,), 1.5))
+
+    assert abs(float(spreads[losses.argmin()]) - 1.5) < 0.051
+
+
+def test_a_label_that_is_met_exactly_does_not_earn_without_end() -> None:
+    assert float(laplace_nll(torch.tensor([[0.0, -50.0]]), torch.zeros(1))) == -4
+
+
+def test_the_targets_losses_are_added_by_their_weights() -> None:
+    # Number: |1 - 0| / 1 = 1, mean over both 0.5; choice: ln 2, weight 0.3.
+    outputs = [torch.zeros(2, 2), torch.zeros(2, 2)]
+    labels = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+
+    loss = batch_loss((AGE, SEX), outputs, labels, ONES)
+
+    assert abs(float(loss) - (0.5 + 0.3 * math.log(2))) < 1e-6
+
+
+def test_an_absent_label_trains_nothing() -> None:
+    number = torch.zeros(2, 2, requires_grad=True)
+    choice = torch.zeros(2, 2, requires_grad=True)
+    labels = torch.tensor([[math.nan, 0.0], [1.0, math.nan]])
+
+    batch_loss(BONE_AGE.targets, [number, choice], labels, ONES).backward()
+
+    assert number.grad is not None and choice.grad is not None
+    assert number.grad[0].abs().sum() == 0 and number.grad[1].abs().sum() > 0
+    assert choice.grad[0].abs().sum() > 0 and choice.grad[1].abs().sum() == 0
+
+
+def test_a_batch_without_any_label_of_a_target_still_has_a_loss() -> None:
+    labels = torch.tensor([[math.nan, 0.0], [math.nan, 1.0]])
+
+    loss = batch_loss(BONE_AGE.targets, [torch.zeros(2, 2)] * 2, labels, ONES)
+
+    assert abs(float(loss) - 0.3 * math.log(2)) < 1e-6
+
+
+def test_a_case_of_weight_three_counts_as_three_cases() -> None:
+    # (3 x 1 + 1 x 0) / 4.
+    labels = torch.tensor([[1.0], [0.0]])
+
+    loss = batch_loss((AGE,), [torch.zeros(2, 2)], labels, torch.tensor([3.0, 1.0]))
+
+    assert abs(float(loss) - 0.75) < 1e-6

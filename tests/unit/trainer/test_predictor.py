@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from data.domain import Prediction
+from data.errors import ImageError, ModelError
+from data.images import ImageLimits
+from tests.unit.trainer.cases import BONE_AGE, FRACTURE, easy_examples, easy_image
+from tests.unit.trainer.test_model_files import BARE
+from trainer.model_files import save_model
+from trainer.predictor import Predictor
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("models") / "model"
+    network = BARE.network()
+    # Heads that answer differently for different images, as trained ones do.
+    for head in network.heads:
+        torch.nn.init.normal_(head.weight, std=0.5)  # type: ignore[arg-type]
+    save_model(folder, network, BARE)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def predictor(folder: Path) -> Predictor:
+    return Predictor.load(folder, "cpu")
+
+
+IMAGES = [easy_image(10.0 + 20 * i, ("female", "male")[i % 2], i) for i in range(11)]
+IDS = [f"id{i}" for i in range(11)]
+
+
+def test_a_prediction_names_the_radiograph_the_model_and_every_target(
+    predictor: Predictor,
+) -> None:
+    (prediction,) = predictor.predict_images(IMAGES[:1], IDS[:1])
+
+    assert (prediction.radiograph_id, prediction.model_version) == ("id0", predictor.model_version)
+    assert set(prediction.values) == {"age_months", "sex"}
+    assert predictor.spec_name == "bone_age"
+
+
+def test_different_images_get_different_answers(predictor: Predictor) -> None:
+    assert len({p.values["age_months"] for p in predictor.predict_images(IMAGES, IDS)}) > 5
+
+
+def test_an_image_gets_the_same_answer_alone_and_among_others(predictor: Predictor) -> None:
+    together = predictor.predict_images(IMAGES, IDS)
+
+    alone = [predictor.predict_images([IMAGES[i]], [IDS[i]])[0] for i in range(11)]
+    backwards = predictor.predict_images(IMAGES[::-1], IDS[::-1])[::-1]
+
+    assert alone == together == backwards
+
+
+def test_a_reloaded_model_gives_the_same_answers(predictor: Predictor, folder: Path) -> None:
+    again = Predictor.load(folder, "cpu")
+
+    assert again.predict_images(IMAGES, IDS) == predictor.predict_images(IMAGES, IDS)
+
+
+def test_files_are_predicted_like_images(predictor: Predictor, tmp_path: Path) -> None:
+    examples = easy_examples(tmp_path, 5)
+    files = [(e.radiograph_id, e.path) for e in examples]
+
+    predictions, errors = predictor.predict_files(files, batch_size=2)
+
+    assert errors == {}
+    assert [p.radiograph_id for p in predictions] == [key for key, _ in files]
+    rng = np.random.default_rng(0)
+    ages = [float(rng.uniform(0, 240)) for _ in range(5)]
+    shown = [easy_image(age, ("female", "male")[i % 2], i) for i, age in enumerate(ages)]
+    assert predictions == predictor.predict_images(shown, [key for key, _ in files])
+
+
+def test_an_unreadable_file_is_an_error_of_its_own_and_the_others_are_answered(
+    predictor: Predictor, tmp_path: Path
+) -> None:
+    examples = easy_examples(tmp_path, 3)
+    examples[1].path.write_bytes(b"no image")
+    files = [(e.radiograph_id, e.path) for e in examples]
+
+    predictions, errors = predictor.predict_files([*files, ("gone", tmp_path / "absent.png")])
+
+    assert [p.radiograph_id for p in predictions] == [files[0][0], files[2][0]]
+    assert set(errors) == {files[1][0], "gone"}
+    assert all(isinstance(error, ImageError) for error in errors.values())
+
+
+def test_limits_hold_for_files(predictor: Predictor, tmp_path: Path) -> None:
+    (example,) = easy_examples(tmp_path, 1)
+
+    _, errors = predictor.predict_files([("large", example.path)], limits=ImageLimits(10**6, 100))
+
+    assert list(errors) == ["large"]
+
+
+def test_progress_is_told_after_each_batch(predictor: Predictor, tmp_path: Path) -> None:
+    files = [(e.radiograph_id, e.path) for e in easy_examples(tmp_path, 5)]
+    told: list[tuple[int, int]] = []
+
+    predictor.predict_files(
+        files, batch_size=2, progress=lambda done, all_: told.append((done, all_))
+    )
+
+    assert told == [(2, 5), (4, 5), (5, 5)]
+
+
+def test_nothing_to_predict_is_no_error(predictor: Predictor) -> None:
+    assert predictor.predict_images([], []) == []
+    assert predictor.predict_files([]) == ([], {})
+
+
+def test_images_without_an_id_each_are_refused(predictor: Predictor) -> None:
+    with pytest.raises(ValueError, match="2 images, but 1 ids"):
+        predictor.predict_images(IMAGES[:2], ["one"])
+
+
+def test_predicting_leaves_no_gradients_and_no_training_mode(predictor: Predictor) -> None:
+    predictor.predict_images(IMAGES[:1], IDS[:1])
+
+    network = predictor._network
+    assert not network.training
+    assert all(parameter.grad is None for parameter in network.parameters())
+
+
+def test_a_model_of_another_task_is_refused(folder: Path) -> None:
+    with pytest.raises(ModelError, match="not of fracture"):
+        Predictor.load(folder, "cpu", spec=FRACTURE)
+
+
+def test_a_model_of_the_same_task_is_taken(folder: Path) -> None:
+    assert Predictor.load(folder, "cpu", spec=BONE_AGE).spec_name == "bone_age"
+
+
+def test_a_missing_model_is_an_error_in_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no readable model"):
+        Predictor.load(tmp_path)
+
+
+def test_a_gpu_that_is_not_there_is_named(folder: Path) -> None:
+    with pytest.raises(ModelError, match="no GPU cuda:63"):
+        Predictor.load(folder, "cuda:63")
+
+
+def test_weights_that_give_no_number_make_no_prediction(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = BARE.network()
+    with torch.no_grad():
+        network.heads[0].weight.fill_(float("nan"))  # type: ignore[operator, union-attr]
+    save_model(tmp_path / "model", network, BARE)
+
+    with pytest.raises(ModelError, match="not finite"):
+        Predictor.load(tmp_path / "model", "cpu").predict_images(IMAGES[:1], IDS[:1])
+
+
+def test_every_image_size_of_a_film_is_taken(predictor: Predictor) -> None:
+    rng = np.random.default_rng(0)
+    sizes = [(20, 90), (90, 20), (64, 64), (1, 1)]
+    images = [rng.integers(0, 255, size).astype(np.uint8) for size in sizes]
+
+    predictions: list[Prediction] = predictor.predict_images(images, IDS[:4])
+
+    assert len(predictions) == 4
+    assert replace(predictions[0], radiograph_id="") != replace(predictions[1], radiograph_id="")

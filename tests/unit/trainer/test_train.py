@@ -1,0 +1,384 @@
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from data.domain import Example, Split
+from data.errors import TrainingError
+from tests.unit.trainer.cases import BONE_AGE, QUICK, easy_examples
+from trainer import train as training
+from trainer.evaluation import evaluate
+from trainer.fitting import CHECKPOINT, EpochReport, plan
+from trainer.model_files import WEIGHTS, load_model
+from trainer.options import TrainOptions
+from trainer.predictor import Predictor
+from trainer.train import TrainedModel, train
+
+
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory: pytest.TempPathFactory) -> list[Example]:
+    return easy_examples(tmp_path_factory.mktemp("images"), train=24, calibration=12, test=4)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def run(tmp_path: Path, examples: list[Example], cache: Path) -> Any:
+    """Trains on the easy examples; keyword arguments replace those of `train`."""
+
+    def call(options: TrainOptions = QUICK, name: str = "model", **changes: Any) -> TrainedModel:
+        arguments = {"dataset_version": "v0001", "cache": cache} | changes
+        data = arguments.pop("examples", examples)
+        spec = arguments.pop("spec", BONE_AGE)
+        return train(spec, data, options, tmp_path / name, **arguments)
+
+    return call
+
+
+def weights(model: TrainedModel) -> bytes:
+    return (model.folder / WEIGHTS).read_bytes()
+
+
+def test_a_model_learns_what_the_images_show(tmp_path: Path) -> None:
+    data = easy_examples(tmp_path, train=64, calibration=30, test=40, seed=5)
+    options = replace(QUICK, min_steps=120)
+
+    model = train(BONE_AGE, data, options, tmp_path / "model", dataset_version="v0001")
+
+    tests = [e for e in data if e.split is Split.TEST]
+    told, _ = Predictor.load(model.folder, "cpu").predict_files(
+        [(e.radiograph_id, e.path) for e in tests]
+    )
+    result = evaluate(
+        BONE_AGE,
+        {p.radiograph_id: p for p in told},
+        {e.radiograph_id: e.values for e in tests},
+        [e.values for e in data if e.split is Split.TRAIN],
+    )
+    assert result.mae < result.baseline_mae / 3
+    assert result.choices["sex"].accuracy > 0.9
+    assert result.main.coverage > 0.75
+
+
+def test_the_same_training_gives_the_same_model(run: Any) -> None:
+    one, other = run(name="a"), run(name="b")
+
+    assert one.model_version == other.model_version
+    assert weights(one) == weights(other)
+
+
+def test_a_training_does_not_touch_the_randomness_of_its_process(run: Any) -> None:
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+
+    run()
+
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_test_examples_are_not_looked_at(run: Any, examples: list[Example]) -> None:
+    absent = [
+        replace(e, path=Path("/nowhere.png")) if e.split is Split.TEST else e for e in examples
+    ]
+
+    assert run(examples=absent, name="a").model_version == run(name="b").model_version
+
+
+def test_calibration_examples_train_nothing(run: Any, examples: list[Example]) -> None:
+    others = [
+        replace(e, values={"age_months": 1.0, "sex": "male"}) if e.split is Split.CALIBRATION else e
+        for e in examples
+    ]
+
+    one, other = run(name="a"), run(examples=others, name="b")
+
+    assert weights(one) == weights(other)
+    assert one.model_version != other.model_version
+
+
+def test_the_order_of_the_examples_does_not_matter(run: Any, examples: list[Example]) -> None:
+    assert weights(run(examples=examples[::-1], name="a")) == weights(run(name="b"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"backbone": "test_resnet"},
+        {"image_size": 40},
+        {"epochs": 2},
+        {"min_steps": 6},
+        {"batch_size": 6},
+        {"learning_rate": 1e-3},
+        {"weight_decay": 0.5},
+        {"dropout": 0.5},
+        {"augment": 0.5},
+        {"flip": True},
+        {"validation_share": 0.3},
+        {"seed": 1},
+        {"precision": "bf16"},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_an_option_changes_what_is_learnt(run: Any, change: dict[str, Any]) -> None:
+    assert weights(run(name="a")) != weights(run(replace(QUICK, **change), name="b"))
+
+
+def test_the_coverage_changes_the_intervals(run: Any) -> None:
+    wide, narrow = (
+        load_model(run(replace(QUICK, coverage=c), name=str(c)).folder)[1].calibration
+        for c in (0.9, 0.5)
+    )
+
+    assert wide.quantiles["age_months"] > narrow.quantiles["age_months"]
+    assert (wide.coverage, narrow.coverage) == (0.9, 0.5)
+
+
+def test_the_number_of_threads_is_set(run: Any) -> None:
+    before = torch.get_num_threads()
+    try:
+        run(replace(QUICK, threads=2))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_gpu_that_is_not_there_is_named(run: Any) -> None:
+    with pytest.raises(TrainingError, match="cuda:63"):
+        run(replace(QUICK, device="cuda:63"))
+
+
+def test_time_that_is_up_ends_the_training_with_the_epoch(run: Any) -> None:
+    model = run(replace(QUICK, epochs=50, max_seconds=1e-6))
+
+    assert [report.epoch for report in model.history] == [1]
+
+
+def test_few_images_are_passed_more_often() -> None:
+    options = TrainOptions(batch_size=16, epochs=10, min_steps=200)
+
+    assert plan(40, options).epochs == 100  # 2 whole batches an epoch
+    assert plan(1600, options).epochs == 10
+    assert (plan(7, options).batch_size, plan(7, options).steps) == (7, 200)
+
+
+def test_progress_is_reported_epoch_by_epoch(run: Any) -> None:
+    reports: list[EpochReport] = []
+
+    model = run(replace(QUICK, epochs=3), progress=reports.append)
+
+    assert [(r.epoch, r.epochs) for r in reports] == [(1, 3), (2, 3), (3, 3)]
+    assert model.history == tuple(reports)
+    assert all(np.isfinite(r.loss) for r in reports)
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+def test_a_killed_training_goes_on_and_ends_with_the_same_model(run: Any) -> None:
+    options = replace(QUICK, epochs=6, checkpoint_s=0.0, augment=0.5, flip=True, dropout=0.2)
+    whole = run(options, name="whole")
+
+    def kill(report: EpochReport) -> None:
+        if report.epoch == 4:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run(options, name="resumed", progress=kill)
+    seen: list[int] = []
+    resumed = run(options, name="resumed", progress=lambda report: seen.append(report.epoch))
+
+    assert seen == [4, 5, 6]
+    assert resumed.model_version == whole.model_version
+    assert [r.loss for r in resumed.history] == [r.loss for r in whole.history]
+
+
+def test_a_checkpoint_of_another_training_is_not_taken_up(
+    run: Any, examples: list[Example], tmp_path: Path
+) -> None:
+    options = replace(QUICK, epochs=3, checkpoint_s=0.0)
+
+    def kill(report: EpochReport) -> None:
+        if report.epoch == 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run(options, progress=kill)
+    assert (tmp_path / ".model.work" / CHECKPOINT).exists()
+    seen: list[int] = []
+    run(options, examples=examples[1:], progress=lambda report: seen.append(report.epoch))
+
+    assert seen == [1, 2, 3]
+
+
+def test_nothing_but_the_model_is_left_behind(run: Any, tmp_path: Path) -> None:
+    run(replace(QUICK, checkpoint_s=0.0, epochs=2))
+
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_the_epoch_with_the_lowest_validation_error_is_kept(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The errors of five epochs; the weights of the third have to come back.
+    errors = iter([30.0, 20.0, 10.0, 15.0, 40.0])
+    seen: list[dict[str, torch.Tensor]] = []
+
+    def validator(spec: Any, card: Any, network: Any, *_: Any) -> Any:
+        def error() -> float:
+            seen.append({k: v.clone() for k, v in network.state_dict().items()})
+            return next(errors)
+
+        return error
+
+    monkeypatch.setattr(training, "_validator", validator)
+    model = run(replace(QUICK, epochs=5, validation_share=0.2))
+
+    kept = load_model(model.folder)[0].state_dict()
+    assert all(torch.equal(kept[name], seen[2][name]) for name in kept)
+    assert [r.validation_error for r in model.history] == [30.0, 20.0, 10.0, 15.0, 40.0]
+
+
+def test_the_validation_error_is_that_of_the_held_out_images_in_months(run: Any) -> None:
+    model = run(replace(QUICK, epochs=2, validation_share=0.3))
+
+    assert model.counts["validation"] > 0
+    assert model.counts["train"] + model.counts["validation"] == 24
+    assert all(0 < (r.validation_error or 0) < 240 for r in model.history)
+
+
+def test_the_champions_weights_are_the_start_where_that_is_wished(run: Any) -> None:
+    champion = run(name="champion")
+    still = replace(QUICK, start="champion", learning_rate=1e-12, weight_decay=0.0)
+
+    warm = run(still, name="warm", start_from=champion.folder)
+    cold = run(replace(still, start="scratch"), name="cold", start_from=champion.folder)
+
+    first = load_model(champion.folder)[0].state_dict()["heads.0.weight"]
+    assert torch.allclose(load_model(warm.folder)[0].state_dict()["heads.0.weight"], first)
+    assert not torch.allclose(load_model(cold.folder)[0].state_dict()["heads.0.weight"], first)
+    assert (warm.started_from, cold.started_from) == (champion.model_version, "")
+
+
+def test_a_champion_of_another_form_is_no_start(run: Any, caplog: pytest.LogCaptureFixture) -> None:
+    champion = run(name="champion")
+
+    with caplog.at_level(logging.WARNING):
+        model = run(
+            replace(QUICK, start="champion", backbone="test_resnet"),
+            name="new",
+            start_from=champion.folder,
+        )
+
+    assert model.started_from == ""
+    assert "starts from scratch" in caplog.text
+
+
+def test_every_head_learns(run: Any) -> None:
+    before = run(replace(QUICK, learning_rate=1e-12, weight_decay=0.0), name="a")
+    after = run(name="b")
+
+    for head in (0, 1):
+        one, other = (
+            load_model(m.folder)[0].state_dict()[f"heads.{head}.weight"] for m in (before, after)
+        )
+        assert not torch.allclose(one, other, atol=1e-4)
+
+
+def test_a_head_of_weight_zero_is_refused(run: Any) -> None:
+    age, sex = BONE_AGE.targets
+    spec = replace(BONE_AGE, targets=(age, replace(sex, loss_weight=0.0)))
+
+    with pytest.raises(TrainingError, match="would never train"):
+        run(spec=spec)
+
+
+def test_a_choice_of_one_is_refused(run: Any) -> None:
+    age, sex = BONE_AGE.targets
+    spec = replace(BONE_AGE, targets=(age, replace(sex, choices=("male",))))
+
+    with pytest.raises(TrainingError, match="fewer than two choices"):
+        run(spec=spec)
+
+
+def test_labels_of_one_sex_only_are_refused(run: Any, examples: list[Example]) -> None:
+    girls = [replace(e, values={**e.values, "sex": "female"}) for e in examples]
+
+    with pytest.raises(TrainingError, match="All 24 training labels of sex are female"):
+        run(examples=girls)
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_too_few_labels_are_refused(run: Any, examples: list[Example], count: int) -> None:
+    with pytest.raises(TrainingError, match=f"There are {count} labelled training images"):
+        run(examples=examples[:count])
+
+
+def test_a_loss_that_is_not_finite_ends_the_training(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nothing = torch.tensor(float("nan"), requires_grad=True)
+    monkeypatch.setattr("trainer.learner.batch_loss", lambda *_: nothing)
+
+    with pytest.raises(TrainingError, match="no longer finite in epoch 1"):
+        run()
+
+
+def test_an_unreadable_image_is_left_out_by_name(
+    run: Any, examples: list[Example], tmp_path: Path
+) -> None:
+    broken = replace(examples[0], radiograph_id="b" * 64, path=tmp_path / "absent.png")
+
+    model = run(examples=[broken, *examples[1:]])
+
+    assert list(model.skipped) == ["b" * 64]
+    assert model.counts["train"] == 23
+
+
+def test_a_label_that_is_partly_missing_trains_the_other_target(
+    run: Any, examples: list[Example]
+) -> None:
+    partial = [replace(e, values={"age_months": e.values["age_months"]}) for e in examples[:8]]
+
+    assert run(examples=[*partial, *examples[8:]]).counts["train"] == 24
+
+
+def test_a_backbone_that_timm_does_not_have_is_named(run: Any) -> None:
+    with pytest.raises(TrainingError, match="resnet_of_nowhere"):
+        run(replace(QUICK, backbone="resnet_of_nowhere"))
+
+
+def test_a_backbone_from_elsewhere_is_refused(run: Any) -> None:
+    with pytest.raises(TrainingError, match="plain name"):
+        run(replace(QUICK, backbone="hf-hub:someone/model"))
+
+
+def test_a_backbone_that_cannot_see_such_images_is_refused(run: Any) -> None:
+    with pytest.raises(TrainingError, match="32 x 32"):
+        run(replace(QUICK, backbone="test_vit3"))
+
+
+def test_the_result_is_plain_json(run: Any) -> None:
+    model = run()
+
+    assert json.loads(json.dumps(model.to_json()))["model_version"] == model.model_version
+
+
+def test_lightnings_loggers_speak_as_before_afterwards(run: Any) -> None:
+    logger = logging.getLogger("lightning.pytorch")
+    before = logger.level
+
+    run()
+
+    assert logger.level == before
