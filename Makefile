@@ -27,7 +27,7 @@ PIP_INSTALL := -m pip install -qq --no-input --disable-pip-version-check
 # A file .env beside this one sets what .env.example names.
 WITH_ENV := set -a; [ ! -f .env ] || . ./.env; set +a;
 
-.PHONY: setup environments run demo test check fmt clean test-tools
+.PHONY: setup environments run demo test test-tools check lint types unit fmt clean
 
 setup:
 	@$(MAKE) --no-print-directory -j2 environments
@@ -81,9 +81,16 @@ test-tools:
 	fi
 
 check: $(STAMP)
+	@$(MAKE) --no-print-directory -j2 lint types unit
+
+lint:
 	$(VENV)/bin/ruff format --check $(CODE)
 	$(VENV)/bin/ruff check $(CODE)
+
+types:
 	$(VENV)/bin/mypy
+
+unit:
 	$(VENV)/bin/python -m pytest -q -n 2 tests/unit
 
 fmt: $(STAMP)

@@ -43,11 +43,15 @@ class StubBackend:
         spec: The task.
         version: The model version that it says it serves.
         scores: Radiograph id -> score; 0.5 for others.
+        down: It answers every request with status 503.
+        open_health: `/health` needs no credentials, as with our backend.
         asked: Every request, in order.
     """
 
     spec: TaskSpec
     version: str = "none"
+    down: bool = False
+    open_health: bool = False
     scores: Mapping[str, float] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
 
@@ -69,7 +73,9 @@ class StubBackend:
 
     def answer(self, asked: Asked) -> tuple[int, Mapping[str, Any]]:
         self.asked.append(asked)
-        if not asked.authorized:
+        if self.down:
+            return 503, {"detail": "Down for the moment."}
+        if not asked.authorized and not (self.open_health and asked.path == "/health"):
             return 401, {"detail": "Wrong name or password."}
         if asked.path == "/setup":
             return 200, {"model_version": self.version}

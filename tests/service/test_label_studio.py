@@ -112,6 +112,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
 def a_fresh_backend(studio: Studio) -> None:
     studio.backend.version = "none"
     studio.backend.scores = {}
+    studio.backend.down = studio.backend.open_health = False
     studio.backend.asked.clear()
 
 
@@ -302,9 +303,13 @@ def test_a_backend_that_is_down_is_said_and_the_next_call_finishes(studio: Studi
     studio.client.request("DELETE", f"/api/projects/{handle.id}/")
 
 
-def test_a_wrong_backend_password_is_said(studio: Studio) -> None:
+@pytest.mark.parametrize("open_health", [False, True], ids=["health closed", "health open"])
+def test_a_wrong_backend_password_is_said(studio: Studio, open_health: bool) -> None:
+    studio.backend.open_health = open_health
+
     with pytest.raises(AccessError, match="CARPAL_BACKEND_PASSWORD"):
         studio.ensure(backend_password="wrong")
+
     studio.client.request("DELETE", f"/api/projects/{studio.ensure().id}/")
 
 
@@ -521,6 +526,20 @@ def test_a_task_without_prediction_is_predicted_when_it_is_opened(
     (prediction,) = state.predictions
     values = result_to_values(studio.backend.spec, prediction["result"])
     assert values == {"age_months": 100.0, "sex": "female"}
+
+
+def test_a_backend_that_is_down_stops_nobody_from_labelling(
+    studio: Studio, handle: ProjectHandle
+) -> None:
+    tasks = with_tasks(studio, handle, 2)
+    serve(studio, handle, "v0001-aaaaaaaa", {tasks[1][1]: 0.1})
+    write(studio, handle, tasks)
+    studio.backend.down = True
+
+    state = label_next(studio, handle)
+
+    assert (state.task_id, state.predictions) == (tasks[1][0], ())
+    assert len(studio.client.annotation_ids(handle.id)) == 1
 
 
 def test_a_version_cannot_be_served_while_the_backend_refuses_label_studio(

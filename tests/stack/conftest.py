@@ -6,8 +6,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import requests
 from rich.console import Console
 
 from carpal.free_ports import with_free_ports
@@ -17,6 +19,7 @@ from data.domain import Split, Value
 from data.importing import import_items
 from data.ledger import Ledger
 from data.sources import read_phantoms
+from labeling_config.codec import task_data
 from tests.support import missing
 from workers.assembly import label_studio, open_ledger, pool, task
 from workers.bootstrap import connect
@@ -36,6 +39,8 @@ class Workbench:
     project: int
     reader: SimulatedReader
     ledger: Ledger
+    spoilt: int
+    """Task whose image became unreadable after the import."""
 
     def wait(self, condition: Callable[[], bool], what: str, limit_s: float = WAIT_S) -> None:
         """Waits until the condition holds; fails with `what` after the limit."""
@@ -44,6 +49,33 @@ class Workbench:
             if time.monotonic() > end:
                 pytest.fail(f"Not within {limit_s:.0f} s: {what}")
             time.sleep(0.1)
+
+    def radiograph_of(self, task_id: int) -> str:
+        """Returns the radiograph that a Label Studio task shows."""
+        return self.ledger.task_links(self.project)[task_id]
+
+    def ask_backend(self, task_ids: list[int]) -> list[dict[str, Any]]:
+        """Asks the backend for predictions that nobody has stored, as Label Studio does."""
+        settings, spec = self.settings, task(self.settings)
+        films = [self.ledger.radiograph(self.radiograph_of(number)) for number in task_ids]
+        body = {
+            "tasks": [
+                {"id": number, "data": task_data(spec, film)}
+                for number, film in zip(task_ids, films, strict=True)
+                if film is not None
+            ],
+            "project": f"{self.project}.1",
+            "label_config": spec.config_xml,
+            "params": {},
+        }
+        answer = requests.post(
+            f"{settings.backend}/predict",
+            json=body,
+            auth=(settings.backend_user, settings.backend_password),
+            timeout=60,
+        )
+        answer.raise_for_status()
+        return list(answer.json()["results"])
 
 
 @pytest.fixture(scope="session")
@@ -61,7 +93,17 @@ def workbench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workbench]:
             reader = SimulatedReader(
                 label_studio(settings), project, task(settings), truths, error_sd=3.0
             )
-            yield Workbench(settings, project, reader, ledger)
+            spoilt = max(ledger.task_links(project))
+            _spoil(settings, ledger, ledger.task_links(project)[spoilt])
+            yield Workbench(settings, project, reader, ledger, spoilt)
+
+
+def _spoil(settings: Settings, ledger: Ledger, radiograph_id: str) -> None:
+    radiograph = ledger.radiograph(radiograph_id)
+    assert radiograph is not None
+    image = pool(settings).path(radiograph)
+    image.chmod(0o644)
+    image.write_bytes(b"not an image")
 
 
 def _settings(home: Path, python: Path) -> Settings:

@@ -10,6 +10,7 @@ import io
 import subprocess
 from typing import Any
 
+import psutil
 import pytest
 import requests
 
@@ -61,11 +62,30 @@ def predictions(workbench: Workbench, task_id: int) -> list[dict[str, Any]]:
     return list(client.request("GET", "/api/predictions", params={"task": task_id}))
 
 
-def test_without_a_model_nothing_is_predicted(workbench: Workbench) -> None:
-    state = workbench.reader.client.next_task(workbench.project)
+def processes(words: str) -> list[psutil.Process]:
+    """Returns the processes of the stack whose command line holds the words."""
+    return [
+        process
+        for process in psutil.Process().children(recursive=True)
+        if words in f" {' '.join(process.cmdline())} "
+    ]
 
-    assert state is not None
-    assert predictions(workbench, state.task_id) == []
+
+def readable_tasks(workbench: Workbench) -> list[int]:
+    tasks = open_tasks(workbench.ledger, workbench.project)
+    return [task for task in tasks if task != workbench.spoilt]
+
+
+def running_stage(workbench: Workbench, run_id: str) -> str:
+    run = workbench.ledger.run(run_id)
+    return run.stage if run is not None and run.state is RunState.RUNNING else ""
+
+
+def test_without_a_model_nothing_is_predicted(workbench: Workbench) -> None:
+    task = next(iter(open_tasks(workbench.ledger, workbench.project)))
+
+    assert workbench.ask_backend([task]) == [[]]
+    assert predictions(workbench, task) == []
 
 
 def test_the_first_labels_make_the_first_champion(workbench: Workbench) -> None:
@@ -83,8 +103,19 @@ def test_the_first_labels_make_the_first_champion(workbench: Workbench) -> None:
 def test_every_open_task_carries_a_prediction_of_the_champion(workbench: Workbench) -> None:
     champion = workbench.ledger.get_state(CHAMPION)
 
-    for task in list(open_tasks(workbench.ledger, workbench.project))[:10]:
+    for task in readable_tasks(workbench):
         assert champion in {p["model_version"] for p in predictions(workbench, task)}
+
+
+def test_an_image_that_became_unreadable_costs_only_its_own_prediction(
+    workbench: Workbench,
+) -> None:
+    assert predictions(workbench, workbench.spoilt) == []
+
+    (answer,) = workbench.ask_backend([workbench.spoilt])
+
+    assert "result" not in answer
+    assert answer["error"].endswith(".")
 
 
 def test_the_stream_serves_the_least_sure_radiograph_next(workbench: Workbench) -> None:
@@ -94,7 +125,7 @@ def test_the_stream_serves_the_least_sure_radiograph_next(workbench: Workbench) 
         task: next(
             p["score"] for p in predictions(workbench, task) if p["model_version"] == champion
         )
-        for task in open_tasks(workbench.ledger, workbench.project)
+        for task in readable_tasks(workbench)
     }
 
     served = client.next_task(workbench.project)
@@ -136,6 +167,33 @@ def test_the_button_start_training_trains(workbench: Workbench) -> None:
     run = succeeded(workbench, "r0003")
 
     assert run.trigger == "request"
+
+
+def test_a_killed_training_is_finished_by_another_attempt(workbench: Workbench) -> None:
+    workbench.reader.label_stream(LATER_LABELS, lambda: None)
+    workbench.wait(lambda: running_stage(workbench, "r0004").startswith("train"), "r0004 trains")
+
+    for process in processes(" workers.horse "):
+        process.kill()
+    run = succeeded(workbench, "r0004")
+
+    assert run.attempt == 2
+    labels = labels_csv(workbench, run.version)
+    assert sum(r["reference"] != "true" for r in labels) == FIRST_LABELS + 2 * LATER_LABELS + 2
+
+
+def test_a_label_submitted_while_the_backend_is_dead_is_not_lost(workbench: Workbench) -> None:
+    before = len(workbench.ledger.readings())
+    state = workbench.reader.client.next_task(workbench.project)
+    assert state is not None
+
+    for process in processes(" ml_backend.app:create_app() "):
+        process.kill()
+    workbench.reader.label_tasks(
+        [(state.task_id, workbench.radiograph_of(state.task_id))], lambda: None
+    )
+
+    workbench.wait(lambda: len(workbench.ledger.readings()) == before + 1, "the label is known")
 
 
 def test_the_ledger_is_whole(workbench: Workbench) -> None:
