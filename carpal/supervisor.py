@@ -92,8 +92,7 @@ class Supervisor:
             watch = self._watches[name]
             while watch.ready_at is None:
                 if watch.hopeless:
-                    log = watch.service.log
-                    raise StackError(f"{name} does not start; it {watch.trouble} (see {log}).")
+                    raise StackError(f"{name} {watch.trouble} (see {watch.service.log}).")
                 if self._stopping:
                     raise StackError(f"The stack was stopped before {name} was ready.")
                 time.sleep(TICK_S / 2)
@@ -119,10 +118,12 @@ class Supervisor:
         """Within this block SIGINT, SIGTERM and SIGHUP stop the stack.
 
         The first signal ends the services in order and raises KeyboardInterrupt in the block; a
-        second one kills them at once. Signals that are ignored (nohup) stay so.
+        second one kills them at once. A SIGHUP that is ignored (nohup) stays so; a SIGINT that
+        is, as a shell's background job begins, does not: it has to end the stack all the same.
         """
         before = {n: signal.getsignal(n) for n in STOP_SIGNALS}
-        ours = [n for n, handler in before.items() if handler is not signal.SIG_IGN]
+        nohup = before[signal.SIGHUP] is signal.SIG_IGN
+        ours = [n for n in STOP_SIGNALS if not (nohup and n is signal.SIGHUP)]
         for number in ours:
             signal.signal(number, self._interrupt)
         try:

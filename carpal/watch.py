@@ -157,8 +157,12 @@ class Watch:
             self.process = processes.launch(
                 s.name, s.argv, env=s.env, cwd=s.cwd, log=s.log, home=self._home
             )
-        except (OSError, CarpalError) as error:
-            self._lost(now, f"cannot be started ({error})")
+        except OSError as error:
+            self._failed(now, f"cannot be started: {error}")
+            return
+        except CarpalError as error:
+            self._failed_starts = ATTEMPTS_TO_START  # It says what to do; trying does not help.
+            self._failed(now, f"cannot be started: {str(error).rstrip('.')}")
             return
         self.born = processes.birth(self.process.pid) or 0.0
         if s.ready is None:
@@ -180,11 +184,14 @@ class Watch:
             self.process = None
             processes.kill_all(processes.members(self._home, self.service.name))
         said = processes.last_words(self.service.log)
-        self.trouble = f"{what}: {said}" if said else what
+        self._failed(now, f"{what}: {said}" if said else what)
+
+    def _failed(self, now: float, trouble: str) -> None:
+        self.trouble = trouble
         self._failed_starts += self.ready_at is None
         self.ready_at = None
         self._next_start = now + self._backoff_s
-        self._report(self.service.name, f"{self.trouble}; starts again in {self._backoff_s:g} s")
+        self._report(self.service.name, f"{trouble}; starts again in {self._backoff_s:g} s")
         self._backoff_s = min(2 * self._backoff_s, LAST_BACKOFF_S)
 
 

@@ -18,9 +18,9 @@ from data.images import ImageLimits
 from data.ledger import Ledger as SqlLedger
 from data.ledger_events import Event, EventKind
 from data.runs import Run, RunState
+from labeling_config.client_uploads import Uploads
 from ml_backend.metrics import Counters, shared_counters
 from ml_backend.serving import FIRST_LOOK_S, ModelServer, Predictor, Served
-from ml_backend.uploads import Uploads
 from workers import assembly
 from workers.bootstrap import project_handle
 from workers.policy import Decision, decide

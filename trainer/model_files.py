@@ -33,7 +33,7 @@ from trainer.targets import Norm, outputs_of
 WEIGHTS = "model.safetensors"
 CARD = "model.json"
 FORMAT = "carpal-model-1"
-LIBRARIES = ("torch", "timm", "numpy", "opencv-python-headless", "Pillow")
+LIBRARIES = ("torch", "timm", "lightning", "numpy", "opencv-python-headless", "Pillow")
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ class TrainOptions:
     weight_decay: float = _option(0.02, "decoupled weight decay of AdamW")
     dropout: float = _option(0.0, "share of the features that is dropped before the heads")
     augment: float = _option(0.5, "strength of rotation, zoom, shift, contrast and noise; 0: none")
-    flip: bool = _option(True, "mirror every other training image, so either hand is read")
+    flip: bool = _option(False, "mirror every other training image, for sets with either hand")
     validation_share: float = _option(
         0.0, "share of the training images that chooses the best epoch; 0: the last epoch is kept"
     )

@@ -102,7 +102,7 @@ def train(
     work = out.with_name(f".{out.name}.work")
     data = gather(spec, examples, options, cache or work)
     card = _new_card(spec, options, data, dataset_version, provenance or {})
-    with torch.random.fork_rng():
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
         network, card = _first_weights(card, start_from)
         _keep_only_own_checkpoint(work, card, data)
         history = fit(

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from data.errors import InvalidInputError
 
@@ -170,7 +171,8 @@ class Settings:
     @property
     def redis(self) -> str:
         """URL of the Redis that carries the queue."""
-        return self.redis_url or f"redis://:{self.redis_password}@127.0.0.1:{self.redis_port}/0"
+        password = quote(self.redis_password, safe="")
+        return self.redis_url or f"redis://:{password}@127.0.0.1:{self.redis_port}/0"
 
     @property
     def mlflow(self) -> str:

@@ -172,7 +172,7 @@ def test_whoever_waits_for_a_service_that_cannot_start_is_told_why(
     failing = service("one", "print('bad option'); raise SystemExit(2)", ready=lambda: False)
     with (
         Supervisor([failing], tmp_path) as stack,
-        pytest.raises(StackError, match=r"one does not start; it ended with status 2: bad option"),
+        pytest.raises(StackError, match="one ended with status 2: bad option"),
     ):
         stack.wait_ready()
 
@@ -186,6 +186,33 @@ def test_a_program_that_does_not_exist_is_named(
         pytest.raises(StackError, match="No such file or directory: '/no/such/program'"),
     ):
         stack.wait_ready()
+
+
+def test_what_stands_in_the_way_of_a_start_is_told_at_once(
+    tmp_path: Path, service: Callable[..., Service], notices: Notices
+) -> None:
+    def prepare() -> None:
+        raise StackError("Its folder is not there: make it.")
+
+    one = service("one", SLEEPER, prepare=prepare)
+    with (
+        Supervisor([one], tmp_path, notices) as stack,
+        pytest.raises(StackError, match="one cannot be started: Its folder is not there: make it"),
+    ):
+        stack.wait_ready()
+    assert len(notices) == 1
+
+
+def test_a_service_is_prepared_before_each_start(
+    tmp_path: Path, service: Callable[..., Service]
+) -> None:
+    prepared: list[int] = []
+    one = service("one", SLEEPER, prepare=lambda: prepared.append(1))
+    with Supervisor([one], tmp_path) as stack:
+        stack.wait_ready()
+        assert len(prepared) == 1
+        os.kill(stack.pids()["one"], signal.SIGKILL)
+        assert eventually(lambda: len(prepared) == 2)
 
 
 def test_a_service_that_never_answers_is_started_again(

@@ -36,7 +36,7 @@ ONLY_IN = {
     "mlflow": ("trainer/registry*.py",),
     "PIL": ("data/images.py", "data/phantom*.py"),
     "redis": ("workers/*.py",),
-    "requests": ("labeling_config/client*.py", "ml_backend/uploads.py"),
+    "requests": ("labeling_config/client*.py",),
     "rich": ("carpal/*.py",),
     "rq": ("workers/*.py",),
     "safetensors": ("trainer/*.py",),

@@ -9,8 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from data.errors import AccessError, ImageError, NotFoundError, ServiceUnavailableError
-from ml_backend import uploads
-from ml_backend.uploads import Uploads
+from labeling_config import client_uploads as uploads
+from labeling_config.client_uploads import Uploads
 
 TOKEN = "f00dfeed" * 5
 
