@@ -51,14 +51,16 @@ def demo(
     data: Annotated[
         Path | None, typer.Option(help="Radiographs (RSNA bone age layout) instead of phantoms.")
     ] = None,
-    pool: Annotated[int, typer.Option(min=20, help="Radiographs to import.")] = 700,
+    pool: Annotated[
+        int, typer.Option(min=0, help="Radiographs to import; 0: 600 phantoms or 2000 real ones.")
+    ] = 0,
     rounds: Annotated[int, typer.Option(min=1, help="Trainings.")] = 3,
     seed_labels: Annotated[
-        int, typer.Option(min=1, help="Labels before the first training.")
-    ] = 150,
+        int, typer.Option(min=0, help="Labels before the first training; 0: 120, or 400 real.")
+    ] = 0,
     labels_per_round: Annotated[
-        int, typer.Option(min=1, help="Labels before each later training.")
-    ] = 75,
+        int, typer.Option(min=0, help="Labels before each later one; 0: 60, or 100 real.")
+    ] = 0,
     reader_sd: Annotated[
         float, typer.Option(min=0, help="Error of the simulated reader, months (SD).")
     ] = 3.0,

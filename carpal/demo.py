@@ -36,6 +36,10 @@ from workers.settings import Settings, ensure_secrets
 
 MARKER = "carpal-demo-workspace"
 """A folder is only ever emptied if this file, written by an earlier demo, lies in it."""
+PHANTOM_SIZES = {"pool": 600, "seed_labels": 120, "labels_per_round": 60}
+"""A demonstration of a few minutes on two CPU cores."""
+REAL_SIZES = {"pool": 2000, "seed_labels": 400, "labels_per_round": 100}
+"""Real radiographs need more labels before a model says anything."""
 ROUND_TIMEOUT_S = 3600.0
 POLL_S = 0.25
 
@@ -46,10 +50,10 @@ class DemoOptions:
 
     Attributes:
         data: Folder in RSNA layout; None: phantoms.
-        pool: Radiographs that are imported.
+        pool: Radiographs that are imported; 0: see `PHANTOM_SIZES` and `REAL_SIZES`.
         rounds: Trainings; the first one on the seed labels.
-        seed_labels: Labels before the first training.
-        labels_per_round: Labels before each later training.
+        seed_labels: Labels before the first training; 0: as above.
+        labels_per_round: Labels before each later training; 0: as above.
         reader_sd: Standard deviation of the simulated reader's error, months.
         backbone: timm model; empty: the trainer's default.
         image_size: Side of the prepared image, pixels; 0: the trainer's default.
@@ -60,10 +64,10 @@ class DemoOptions:
     """
 
     data: Path | None = None
-    pool: int = 700
+    pool: int = 0
     rounds: int = 3
-    seed_labels: int = 150
-    labels_per_round: int = 75
+    seed_labels: int = 0
+    labels_per_round: int = 0
     reader_sd: float = 3.0
     backbone: str = ""
     image_size: int = 0
@@ -110,6 +114,7 @@ def run_demo(
     """
     console = console or Console()
     began = time.monotonic()
+    options = _with_sizes(options)
     settings = _workspace(options, settings)
     truths = _import(options, settings, console)
     with running_stack(settings, console):
@@ -133,6 +138,13 @@ def run_demo(
         if not options.exit:
             _wait_for_user(settings, console)
     return summary
+
+
+def _with_sizes(options: DemoOptions) -> DemoOptions:
+    """Fills in the sizes that were left open, by the kind of data."""
+    sizes = PHANTOM_SIZES if options.data is None else REAL_SIZES
+    open_sizes = {name: size for name, size in sizes.items() if not getattr(options, name)}
+    return replace(options, **open_sizes)  # type: ignore[arg-type]  # sizes are int
 
 
 def _workspace(options: DemoOptions, settings: Settings) -> Settings:

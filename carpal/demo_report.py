@@ -17,10 +17,14 @@ if TYPE_CHECKING:
 
 def print_table(rounds: Sequence[Round], console: Console) -> None:
     """Prints one line for each round."""
-    table = Table(title="The loop, round by round", title_justify="left", box=SIMPLE_HEAD)
+    table = Table(
+        title="Round by round (MAE in months, frozen test split)",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+    )
     for name in ("version", "labels", "model"):
         table.add_column(name, no_wrap=True)
-    for name in ("MAE (months)", "95 %", "mean by sex"):
+    for name in ("MAE", "95 %", "by mean"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("promoted", no_wrap=True)
     for turn in rounds:

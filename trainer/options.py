@@ -44,7 +44,7 @@ class TrainOptions:
     )
     coverage: float = _option(0.9, "share of the truths that the intervals shall cover")
     min_examples: int = _option(8, "training images below which no training starts")
-    start: str = _option("scratch", "first weights: scratch, or those of the champion")
+    start: str = _option("champion", "first weights: those of the champion, or scratch")
     seed: int = _option(0, "seed of first weights, order and augmentation")
     precision: str = _option("auto", "arithmetic: auto (bf16 on a GPU that has it), 32, bf16")
     device: str = _option("auto", "auto (a GPU where there is one), cpu, cuda or cuda:N")
