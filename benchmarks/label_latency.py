@@ -17,7 +17,6 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,22 +24,21 @@ import requests
 from rich.console import Console
 
 from benchmarks.report import Figure, arguments, write
-from carpal.free_ports import with_free_ports
+from carpal.filling import phantoms
+from carpal.services import with_absolute_paths
+from carpal.side_workspace import fill_with_truths, side_workspace
 from carpal.simulated_reader import SimulatedReader
 from carpal.up import running_stack
-from data.domain import Split, Value
-from data.importing import import_items
 from data.ledger import Ledger
 from data.runs import RunState
-from data.sources import read_phantoms
 from labeling_config.client import LabelStudio
-from workers.assembly import label_studio, open_ledger, pool, task
+from workers.assembly import label_studio, open_ledger, task
 from workers.bootstrap import connect
-from workers.settings import Settings, ensure_secrets
+from workers.settings import Settings
 
 WEBHOOKS = 1000
 TRIALS = 5
-LABELS_PER_TRIAL = 6
+LABELS_PER_TRIAL = 10
 PHANTOMS = 160
 TIMER_S = 30
 GOAL_WEBHOOK_MS = 50.0
@@ -53,9 +51,18 @@ def main() -> None:
     parser = arguments(__doc__ or "")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        settings = _settings(Path(folder))
-        truths = _fill(settings)
-        with running_stack(settings, Console(stderr=True)):
+        own = with_absolute_paths(Settings.load())
+        settings = side_workspace(
+            Path(folder),
+            {"epochs": 1, "min_steps": 1, "image_size": 64},
+            own,
+            retrain_first_after=LABELS_PER_TRIAL,
+            retrain_after=LABELS_PER_TRIAL,
+            reconcile_interval_s=TIMER_S,
+        )
+        console = Console(stderr=True)
+        truths = fill_with_truths(settings, phantoms(PHANTOMS, seed=7), console)
+        with running_stack(settings, console):
             project = connect(settings)
             spec, client = task(settings), label_studio(settings)
             reader = SimulatedReader(client, project, spec, truths, error_sd=3.0)
@@ -92,42 +99,6 @@ def main() -> None:
         webhook_ms={"p50": float(np.median(webhook)) * 1000, "p99": p99, "n": len(webhook)},
         training_start_s={"webhook": by_webhook, "timer": by_timer},
     )
-
-
-def _settings(home: Path) -> Settings:
-    ensure_secrets(home)
-    config = home / "train.yaml"
-    config.write_text("epochs: 1\nimage_size: 64\n")
-    return with_free_ports(
-        replace(
-            Settings.load({"CARPAL_HOME": str(home)}),
-            label_studio_python=Settings.load().label_studio_python.absolute(),
-            train_config=str(config),
-            retrain_first_after=LABELS_PER_TRIAL,
-            retrain_after=LABELS_PER_TRIAL,
-            retrain_min_new=1,
-            retrain_max_wait_s=0,
-            reconcile_interval_s=TIMER_S,
-            test_share=0.1,
-            calibration_share=0.1,
-        )
-    )
-
-
-def _fill(settings: Settings) -> dict[str, dict[str, Value]]:
-    items = list(read_phantoms(PHANTOMS, seed=7, size=128))
-    with open_ledger(settings) as ledger:
-        report = import_items(
-            iter(items),
-            pool=pool(settings),
-            ledger=ledger,
-            source="phantoms",
-            salt=settings.salt,
-            calibration_share=settings.calibration_share,
-            test_share=settings.test_share,
-            reference_splits=frozenset({Split.CALIBRATION, Split.TEST}),
-        )
-    return {report.radiograph_ids[item.name]: dict(item.values) for item in items}
 
 
 def _webhook(settings: Settings, project: int) -> tuple[list[float], list[float]]:

@@ -9,30 +9,28 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import Any
 
-import yaml
 from rich.console import Console
 
 from carpal.demo_report import draw_plot, print_table
-from carpal.filling import fill_pool, phantoms, progress_bar, rsna
-from carpal.free_ports import with_free_ports
+from carpal.filling import phantoms, progress_bar, rsna
+from carpal.side_workspace import fill_with_truths, side_workspace
 from carpal.simulated_reader import SimulatedReader
 from carpal.up import running_stack
 from data.domain import Value
 from data.errors import CarpalError, InvalidInputError, StackError
 from data.ledger import Ledger
 from data.runs import Run, RunState
-from data.sources import SourceItem
 from workers.assembly import dataset, label_studio, open_ledger, task
 from workers.bootstrap import connect
 from workers.promotion import CHAMPION
 from workers.rescoring import SCORED, open_tasks
-from workers.settings import Settings, ensure_secrets
+from workers.settings import Settings
 
 MARKER = "carpal-demo-workspace"
 """A folder is only ever emptied if this file, written by an earlier demo, lies in it."""
@@ -164,33 +162,16 @@ def _workspace(options: DemoOptions, settings: Settings) -> Settings:
         shutil.rmtree(home)
     home.mkdir(parents=True)
     (home / MARKER).touch()
-    ensure_secrets(home)
-    secrets = Settings.load({"CARPAL_HOME": str(home)})
-    return with_free_ports(
-        replace(
-            secrets,
-            label_studio_python=settings.label_studio_python,
-            device=settings.device,
-            train_config=str(_train_config(options, home)),
-            retrain_first_after=options.seed_labels,
-            retrain_after=options.labels_per_round,
-            retrain_min_new=1,
-            retrain_max_wait_s=0,
-            calibration_share=0.12,
-            test_share=0.18,
-        )
+    training = {"backbone": options.backbone, "image_size": options.image_size}
+    return side_workspace(
+        home,
+        {name: value for name, value in training.items() if value},
+        settings,
+        retrain_first_after=options.seed_labels,
+        retrain_after=options.labels_per_round,
+        calibration_share=0.12,
+        test_share=0.18,
     )
-
-
-def _train_config(options: DemoOptions, home: Path) -> Path:
-    chosen: dict[str, Any] = {}
-    if options.backbone:
-        chosen["backbone"] = options.backbone
-    if options.image_size:
-        chosen["image_size"] = options.image_size
-    path = home / "train.yaml"
-    path.write_text(yaml.safe_dump(chosen))
-    return path
 
 
 def _import(
@@ -201,15 +182,7 @@ def _import(
         source = phantoms(options.pool, options.seed)
     else:
         source = rsna(options.data, options.pool, options.seed)
-    truths: dict[str, Mapping[str, Value]] = {}
-
-    def remembered() -> Iterator[SourceItem]:
-        for item in source.items:
-            truths[item.name] = item.values
-            yield item
-
-    report = fill_pool(settings, replace(source, items=remembered()), console)
-    return {report.radiograph_ids[n]: v for n, v in truths.items() if n in report.radiograph_ids}
+    return fill_with_truths(settings, source, console)
 
 
 def _round(

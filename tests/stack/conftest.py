@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 from rich.console import Console
 
-from carpal.free_ports import with_free_ports
+from carpal.filling import phantoms
+from carpal.side_workspace import fill_with_truths, side_workspace
 from carpal.simulated_reader import SimulatedReader
 from carpal.up import running_stack
-from data.domain import Split, Value
-from data.importing import import_items
 from data.ledger import Ledger
-from data.sources import read_phantoms
 from labeling_config.codec import task_data
 from tests.support import missing
 from workers.assembly import label_studio, open_ledger, pool, task
 from workers.bootstrap import connect
-from workers.settings import Settings, ensure_secrets
+from workers.settings import Settings
 
 PHANTOMS = 240
 FIRST_LABELS = 60
@@ -85,9 +82,19 @@ def workbench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workbench]:
     if not python.exists():
         missing(f"Label Studio's environment is not there ({python}); 'make setup' makes it.")
     home = tmp_path_factory.mktemp("workbench")
-    settings = _settings(home, python)
-    truths = _fill(settings)
-    with running_stack(settings, Console(quiet=True)):
+    settings = side_workspace(
+        home,
+        {"min_steps": 200, "epochs": 10},
+        replace(Settings(), label_studio_python=python),
+        retrain_first_after=FIRST_LABELS,
+        retrain_after=LATER_LABELS,
+        reconcile_interval_s=5,
+        test_share=0.2,
+        calibration_share=0.15,
+    )
+    quiet = Console(quiet=True)
+    truths = fill_with_truths(settings, phantoms(PHANTOMS, seed=11), quiet)
+    with running_stack(settings, quiet):
         project = connect(settings)
         with open_ledger(settings) as ledger:
             reader = SimulatedReader(
@@ -104,39 +111,3 @@ def _spoil(settings: Settings, ledger: Ledger, radiograph_id: str) -> None:
     image = pool(settings).path(radiograph)
     image.chmod(0o644)
     image.write_bytes(b"not an image")
-
-
-def _settings(home: Path, python: Path) -> Settings:
-    ensure_secrets(home)
-    config = home / "train.yaml"
-    config.write_text("min_steps: 200\nepochs: 10\n")
-    return with_free_ports(
-        replace(
-            Settings.load({"CARPAL_HOME": str(home)}),
-            label_studio_python=python,
-            train_config=str(config),
-            retrain_first_after=FIRST_LABELS,
-            retrain_after=LATER_LABELS,
-            retrain_min_new=1,
-            retrain_max_wait_s=0,
-            reconcile_interval_s=5,
-            test_share=0.2,
-            calibration_share=0.15,
-        )
-    )
-
-
-def _fill(settings: Settings) -> dict[str, Mapping[str, Value]]:
-    items = list(read_phantoms(PHANTOMS, seed=11, size=192))
-    with open_ledger(settings) as ledger:
-        report = import_items(
-            iter(items),
-            pool=pool(settings),
-            ledger=ledger,
-            source="phantoms",
-            salt=settings.salt,
-            calibration_share=settings.calibration_share,
-            test_share=settings.test_share,
-            reference_splits=frozenset({Split.CALIBRATION, Split.TEST}),
-        )
-    return {report.radiograph_ids[item.name]: item.values for item in items}
