@@ -1,0 +1,86 @@
+"""Settings come from the environment, then the workspace's secrets, then the defaults."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from data.errors import InvalidInputError
+from workers.settings import GENERATED_SECRETS, SECRETS_FILE, Settings, ensure_secrets
+
+
+def load(home: Path, **variables: str) -> Settings:
+    return Settings.load({"CARPAL_HOME": str(home), **variables})
+
+
+def test_the_environment_comes_before_the_secrets_file(tmp_path: Path) -> None:
+    ensure_secrets(tmp_path)
+    kept = load(tmp_path).redis_password
+
+    assert len(kept) == 32
+    assert load(tmp_path, CARPAL_REDIS_PASSWORD="mine").redis_password == "mine"
+
+
+def test_values_take_the_type_of_their_field(tmp_path: Path) -> None:
+    settings = load(tmp_path, CARPAL_RETRAIN_AFTER="7", CARPAL_TEST_SHARE="0.2")
+
+    assert (settings.retrain_after, settings.test_share) == (7, 0.2)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CARPAL_BACKEND_PORT", "abc"),
+        ("CARPAL_TEST_SHARE", "2"),
+        ("CARPAL_CALIBRATION_SHARE", "0"),
+        ("CARPAL_RETRAIN_AFTER", "0"),
+    ],
+)
+def test_a_value_that_makes_no_sense_is_named(tmp_path: Path, name: str, value: str) -> None:
+    with pytest.raises(InvalidInputError, match=name):
+        load(tmp_path, **{name: value})
+
+
+def test_secrets_are_made_once_and_only_their_owner_reads_them(tmp_path: Path) -> None:
+    ensure_secrets(tmp_path)
+    path = tmp_path / SECRETS_FILE
+    first = path.read_text()
+
+    ensure_secrets(tmp_path)
+
+    assert path.read_text() == first
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_missing_secret_is_added_and_the_others_are_kept(tmp_path: Path) -> None:
+    (tmp_path / SECRETS_FILE).write_text('salt = "older"\n')
+
+    ensure_secrets(tmp_path)
+
+    settings = load(tmp_path)
+    assert settings.salt == "older"
+    assert all(getattr(settings, name) for name in GENERATED_SECRETS)
+
+
+def test_a_damaged_secrets_file_is_said_and_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / SECRETS_FILE).write_text("salt = ")
+
+    with pytest.raises(InvalidInputError, match=SECRETS_FILE):
+        load(tmp_path)
+
+
+def test_no_secret_is_shown_when_settings_are_printed(tmp_path: Path) -> None:
+    ensure_secrets(tmp_path)
+    settings = load(tmp_path)
+
+    shown = repr(settings)
+
+    assert not [name for name in GENERATED_SECRETS if getattr(settings, name) in shown]
+
+
+def test_a_password_with_strange_characters_still_makes_an_address(tmp_path: Path) -> None:
+    settings = load(tmp_path, CARPAL_REDIS_PASSWORD="p@ss/word:1")
+
+    assert settings.redis == "redis://:p%40ss%2Fword%3A1@127.0.0.1:6390/0"
