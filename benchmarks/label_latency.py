@@ -21,9 +21,9 @@ from pathlib import Path
 
 import numpy as np
 import requests
+from report import Figure, arguments, write
 from rich.console import Console
 
-from benchmarks.report import Figure, arguments, write
 from carpal.filling import phantoms
 from carpal.services import with_absolute_paths
 from carpal.side_workspace import fill_with_truths, side_workspace

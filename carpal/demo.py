@@ -130,7 +130,7 @@ def run_demo(
             len(reader.submitted),
             _labels_in_last_version(settings),
             round(time.monotonic() - began, 1),
-            {k: str(v) if isinstance(v, Path) else v for k, v in asdict(options).items()},
+            _told(options),
         )
         _report(options, settings, summary, console)
         if not options.exit:
@@ -257,6 +257,12 @@ def _labels_in_last_version(settings: Settings) -> int:
     if latest is None:
         return 0
     return sum(row["reference"] != "true" for row in repository.rows(latest))
+
+
+def _told(options: DemoOptions) -> dict[str, Any]:
+    """Returns the options that shape the result, without the paths of this machine."""
+    told = {k: v for k, v in asdict(options).items() if k not in ("json", "plot", "exit")}
+    return {**told, "data": "phantoms" if options.data is None else options.data.name}
 
 
 def _report(

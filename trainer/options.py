@@ -31,7 +31,7 @@ class TrainOptions:
 
     backbone: str = _option("test_resnet", "name of the timm backbone")
     image_size: int = _option(96, "side of the square that the model sees, pixels")
-    epochs: int = _option(30, "passes over the training images, at least")
+    epochs: int = _option(15, "passes over the training images, at least")
     min_steps: int = _option(500, "optimiser steps, at least: few images are passed more often")
     batch_size: int = _option(16, "images in an optimiser step")
     learning_rate: float = _option(2e-3, "highest learning rate of the one-cycle schedule")

@@ -1,1 +1,0 @@
-"""Measurements against a baseline in the same run; see `docs/benchmarks.md`."""
