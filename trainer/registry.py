@@ -113,7 +113,9 @@ class Registry:
             self._ensure_registered(client)
             source = f"{client.get_run(run_id).info.artifact_uri}/{ARTEFACTS}"
             tags = {VERSION_TAG: model_version, HASH_TAG: content_hash}
-            made = client.create_model_version(self.name, source, run_id=run_id, tags=tags)
+            made = client.create_model_version(
+                self.name, source, run_id=run_id, tags=tags, await_creation_for=0
+            )
             client.set_registered_model_alias(self.name, CHALLENGER, made.version)
             return _ref(made)
 

@@ -103,3 +103,10 @@ def test_yaml_that_is_no_list_of_options_is_refused(tmp_path: Path, text: str) -
 def test_a_missing_yaml_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match=r"absent\.yaml"):
         TrainOptions.from_yaml(tmp_path / "absent.yaml")
+
+
+def test_the_training_page_lists_every_option_with_its_default() -> None:
+    page = (Path(trainer.__file__).parents[1] / "docs" / "training.md").read_text()
+    for field in fields(TrainOptions):
+        default = str(field.default).lower() if field.type == "bool" else field.default
+        assert f"| `{field.name}` | `{default}` | {field.metadata['help']} |" in page
