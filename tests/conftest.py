@@ -6,14 +6,13 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from redis import Redis
 
 from carpal import redis_server
-from carpal.free_ports import PORT_FIELDS, free_port
+from carpal.free_ports import free_port, with_new_ports
 from data.errors import StackError
 from tests.support import eventually, missing
 from workers.settings import PREFIX, Settings, ensure_secrets
@@ -62,8 +61,7 @@ def tmp_workspace(tmp_path: Path) -> Settings:
     """Settings of an empty workspace with secrets and free ports of its own."""
     home = tmp_path / "workspace"
     ensure_secrets(home)
-    settings = Settings.load({"CARPAL_HOME": str(home)})
-    return replace(settings, **{name: free_port() for name in PORT_FIELDS})  # type: ignore[arg-type]
+    return with_new_ports(Settings.load({"CARPAL_HOME": str(home)}))
 
 
 @pytest.fixture(scope="session")

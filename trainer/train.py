@@ -115,14 +115,7 @@ def train(
             _validator(spec, card, network, data, device) if data.validation else None,
             progress,
         )
-    network.to(device)
-    raw = run(network, spec.targets, card.norms, data.squares(data.calibration), device)
-    truths = [e.values for e in data.calibration]
-    card = replace(
-        card,
-        calibration=calibrate(spec.targets, raw, truths, options.coverage),
-        history=tuple(_epoch_json(report) for report in history),
-    )
+    card = _finished(spec, card, network, data, device, history)
     card = save_model(out, network, card)
     shutil.rmtree(work, ignore_errors=True)
     return TrainedModel(
@@ -245,6 +238,25 @@ def _validator(
         )
 
     return error
+
+
+def _finished(
+    spec: TaskSpec,
+    card: ModelCard,
+    network: Network,
+    data: TrainingData,
+    device: torch.device,
+    history: Sequence[EpochReport],
+) -> ModelCard:
+    """Calibrates the trained network and completes its card."""
+    network.to(device)  # Lightning leaves it on the CPU
+    raw = run(network, spec.targets, card.norms, data.squares(data.calibration), device)
+    truths = [e.values for e in data.calibration]
+    return replace(
+        card,
+        calibration=calibrate(spec.targets, raw, truths, card.options.coverage),
+        history=tuple(_epoch_json(report) for report in history),
+    )
 
 
 def _epoch_json(report: EpochReport) -> dict[str, float]:

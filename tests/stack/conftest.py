@@ -12,6 +12,7 @@ import requests
 from rich.console import Console
 
 from carpal.filling import phantoms
+from carpal.free_ports import with_new_ports
 from carpal.side_workspace import fill_with_truths, side_workspace
 from carpal.simulated_reader import SimulatedReader
 from carpal.up import running_stack
@@ -92,6 +93,7 @@ def workbench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workbench]:
         test_share=0.2,
         calibration_share=0.15,
     )
+    settings = with_new_ports(settings)
     quiet = Console(quiet=True)
     truths = fill_with_truths(settings, phantoms(PHANTOMS, seed=11), quiet)
     with running_stack(settings, quiet):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from tests.unit.trainer.cases import BONE_AGE, QUICK, easy_examples
 from trainer import train as training
 from trainer.evaluation import evaluate
 from trainer.fitting import CHECKPOINT, EpochReport, plan
+from trainer.learner import Cases
 from trainer.model_files import WEIGHTS, load_model
 from trainer.options import TrainOptions
 from trainer.predictor import Predictor
@@ -382,3 +384,32 @@ def test_lightnings_loggers_speak_as_before_afterwards(run: Any) -> None:
     run()
 
     assert logger.level == before
+
+
+def test_every_step_draws_its_own_changes(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds: list[int] = []
+
+    def unchanged(pixels: Any, strength: float, flip: bool, generator: torch.Generator) -> Any:
+        seeds.append(generator.initial_seed())
+        return pixels
+
+    monkeypatch.setattr("trainer.learner.augment", unchanged)
+    run(replace(QUICK, epochs=3))
+
+    assert len(seeds) == len(set(seeds)) == 9
+
+
+def test_every_epoch_has_its_own_order(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    batches: list[tuple[int, ...]] = []
+    fetch = Cases.__getitems__
+
+    def noted(self: Cases, indices: Sequence[int]) -> Any:
+        batches.append(tuple(indices))
+        return fetch(self, indices)
+
+    monkeypatch.setattr(Cases, "__getitems__", noted)
+    run(replace(QUICK, epochs=2))
+
+    first, second = batches[:3], batches[3:]
+    assert sorted(sum(first, ())) == sorted(sum(second, ())) == list(range(24))
+    assert first != second
