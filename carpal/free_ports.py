@@ -17,7 +17,7 @@ def with_free_ports(settings: Settings) -> Settings:
 
 
 def with_new_ports(settings: Settings) -> Settings:
-    """Returns the settings on ports of the kernel's choice, which nobody takes for the usual ones."""
+    """Returns the settings on ports of the kernel's choice, none of them a usual one."""
     moved = {name: free_port() for name in PORT_FIELDS}
     return replace(settings, **moved)  # type: ignore[arg-type]  # ports are int
 
