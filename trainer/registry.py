@@ -173,9 +173,11 @@ class Registry:
             ServiceUnavailableError: MLflow does not answer.
         """
         now = self.champion()
+        if now is None:
+            raise NotFoundError("No model serves yet: there is nothing to go back to.")
         with self._log.client() as client:
             earlier = self._history(client)
-            while earlier and now is not None and earlier[-1] == now.number:
+            while earlier and earlier[-1] == now.number:
                 earlier.pop()
             if not earlier:
                 raise NotFoundError("There was no champion before this one: nothing to go back to.")

@@ -185,6 +185,11 @@ def test_a_promotion_is_seen_by_another_process_at_once(
     assert second is not None and second.model_version == versions[1]
 
 
+def test_there_is_nothing_to_roll_back_to_before_a_model_serves(registry: Registry) -> None:
+    with pytest.raises(NotFoundError, match="nothing to go back to"):
+        registry.rollback()
+
+
 def test_rolling_back_goes_from_champion_to_champion(
     registry: Registry, versions: list[str]
 ) -> None:
