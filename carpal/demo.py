@@ -167,6 +167,7 @@ def _workspace(options: DemoOptions, settings: Settings) -> Settings:
         home,
         {name: value for name, value in training.items() if value},
         settings,
+        salt=f"demo-{options.seed}",  # the same splits each time
         retrain_first_after=options.seed_labels,
         retrain_after=options.labels_per_round,
         calibration_share=0.12,
