@@ -111,6 +111,14 @@ class LabelStudio(Connection):
                 found.update(int(annotation["id"]) for annotation in state["annotations"])
         return found
 
+    def annotation_exists(self, annotation: int) -> bool:
+        """Returns whether Label Studio has an annotation of that id."""
+        try:
+            self.request("GET", f"/api/annotations/{annotation}/")
+        except NotFoundError:
+            return False
+        return True
+
     def import_tasks(self, project: int, data: Sequence[Mapping[str, Any]]) -> list[int]:
         """Makes a task for each `data`; returns their ids in the same order."""
         ids: list[int] = []
@@ -258,12 +266,17 @@ class LabelStudio(Connection):
     def _answers(
         self, project: int, filters: Sequence[Json], fields: str, *, everything: bool = False
     ) -> Iterator[Json]:
+        """Yields the tasks by id, until an answer is empty.
+
+        A short answer is no sign of the end: Label Studio counts first and cuts the list by that
+        count afterwards, so a task that joins the list in between pushes the last one out.
+        """
         last = 0
         while True:
             behind = [*filters, queries.behind(last)]
             params = queries.task_list(project, behind, fields, everything=everything)
             page = self.request("GET", "/api/tasks", params=params, timeout_s=BULK_TIMEOUT_S)
-            yield from page["tasks"]
-            if len(page["tasks"]) < queries.PAGE:
+            if not page["tasks"]:
                 return
+            yield from page["tasks"]
             last = int(page["tasks"][-1]["id"])

@@ -6,11 +6,12 @@ Jobs take ids, are safe to run twice, and survive being killed at any line.
 from __future__ import annotations
 
 import logging
+from datetime import UTC, datetime
 
 from data.errors import CarpalError
 from workers.assembly import label_studio, open_ledger, task
 from workers.queues import accept_reconcile, request_soon
-from workers.reconcile import reconcile_labels
+from workers.reconcile import full_is_due, reconcile_labels
 from workers.rescoring import rescore_if_behind, rescore_pool
 from workers.scheduling import consider_training, recover_runs
 from workers.settings import Settings
@@ -30,7 +31,8 @@ def reconcile() -> str:
     accept_reconcile(settings)
     with open_ledger(settings) as ledger:
         try:
-            reconcile_labels(label_studio(settings), ledger, task(settings))
+            full = full_is_due(ledger, datetime.now(UTC))
+            reconcile_labels(label_studio(settings), ledger, task(settings), full=full)
             rescore_if_behind(settings, ledger)
         except CarpalError as error:
             log.warning("Labels are as they were: %s", error)

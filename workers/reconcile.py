@@ -26,6 +26,11 @@ REFUSED = "reconcile/refused"
 OVERLAP = timedelta(seconds=30)
 """Changes this far before the cursor are asked for again: transactions may end out of order."""
 
+FULL_AT = "reconcile/full_at"
+"""State key: when every annotation was last looked at (ISO 8601)."""
+FULL_EVERY = timedelta(minutes=15)
+"""Heals whatever the reconciles in between may have missed."""
+
 log = logging.getLogger(__name__)
 
 
@@ -69,11 +74,30 @@ def reconcile_labels(
         readings += _readings_of(ledger, spec, project, state, readers, report)
         newest = max(newest, state.updated_at.isoformat())
     report.changed = ledger.record_readings(readings)
-    gone = ledger.live_annotations(project) - client.annotation_ids(project)
+    gone = _gone(client, ledger, project)
     report.changed += ledger.withdraw_annotations([f"{project}:{number}" for number in gone])
     _remember(ledger, report, {r.annotation for r in readings}, full)
     ledger.set_state(CURSOR, newest)
     return report
+
+
+def full_is_due(ledger: Ledger, now: datetime) -> bool:
+    """Returns whether every annotation should be looked at again, and notes that it was."""
+    text = ledger.get_state(FULL_AT)
+    if text and now - datetime.fromisoformat(text) < FULL_EVERY:
+        return False
+    ledger.set_state(FULL_AT, now.isoformat())
+    return True
+
+
+def _gone(client: LabelStudio, ledger: Ledger, project: int) -> set[int]:
+    """Returns the annotations that Label Studio has no longer.
+
+    A list may lack what is there; only Label Studio's word on the annotation itself withdraws a
+    label.
+    """
+    missing = ledger.live_annotations(project) - client.annotation_ids(project)
+    return {number for number in missing if not client.annotation_exists(number)}
 
 
 def _readings_of(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from data.errors import ServiceUnavailableError
 from data.ledger import Ledger
 from labeling_config.tasks import load_task
 from tests.unit.workers.workspace import PROJECT, FakeLabelStudio, with_tasks
-from workers.reconcile import CURSOR, REFUSED, reconcile_labels
+from workers.reconcile import CURSOR, FULL_EVERY, REFUSED, full_is_due, reconcile_labels
 
 SPEC = load_task("bone_age")
 
@@ -77,6 +78,40 @@ def test_a_deleted_annotation_is_withdrawn(ledger: Ledger, studio: FakeLabelStud
 
     assert report.changed == 1
     assert ledger.readings() == []
+
+
+def test_an_annotation_that_a_list_lacks_is_not_taken_for_deleted(
+    ledger: Ledger, studio: FakeLabelStudio
+) -> None:
+    studio.submit(11, task=1, age=100)
+    reconcile_labels(studio, ledger, SPEC)
+
+    studio.left_out = {11}
+    report = reconcile_labels(studio, ledger, SPEC)
+
+    assert report.changed == 0
+    assert ages(ledger) == {"1:11": 100}
+
+
+def test_a_full_reconcile_brings_back_a_label_that_was_lost(
+    ledger: Ledger, studio: FakeLabelStudio
+) -> None:
+    studio.submit(11, task=1, age=100)
+    studio.submit(12, task=2, age=50)
+    reconcile_labels(studio, ledger, SPEC)
+    ledger.withdraw_annotations(["1:11"])
+
+    reconcile_labels(studio, ledger, SPEC, full=True)
+
+    assert ages(ledger) == {"1:11": 100, "1:12": 50}
+
+
+def test_every_annotation_is_looked_at_again_now_and_then(ledger: Ledger) -> None:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+
+    assert full_is_due(ledger, now)
+    assert not full_is_due(ledger, now + FULL_EVERY - timedelta(seconds=1))
+    assert full_is_due(ledger, now + FULL_EVERY)
 
 
 def test_a_skipped_radiograph_is_no_label(ledger: Ledger, studio: FakeLabelStudio) -> None:

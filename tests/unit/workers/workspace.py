@@ -28,6 +28,8 @@ class FakeLabelStudio:
     radiographs: dict[int, str] = field(default_factory=dict)
     clock: datetime = START
     asked_since: list[datetime | None] = field(default_factory=list)
+    left_out: set[int] = field(default_factory=set)
+    """Annotations that the lists lack although they are there."""
 
     def submit(
         self, number: int, task: int, age: float, *, sex: str = "female", skipped: bool = False
@@ -67,7 +69,10 @@ class FakeLabelStudio:
         return {7: "reader@example.org"}
 
     def annotation_ids(self, project: int) -> set[int]:
-        return set(self.annotations)
+        return set(self.annotations) - self.left_out
+
+    def annotation_exists(self, annotation: int) -> bool:
+        return annotation in self.annotations
 
     def annotated_tasks(
         self, project: int, changed_since: datetime | None = None
