@@ -220,6 +220,7 @@ ROUTES: list[tuple[str, Handler]] = [
     (r"GET /api/users", lambda s, q, b: list(s.table("users").values())),
     (r"GET /api/tasks", lambda s, q, b: s.list_tasks(q)),
     (r"POST /api/tasks/(\d+)/annotations", lambda s, q, b, n: s.annotate(n, **b)),
+    (r"GET /api/annotations/(\d+)", lambda s, q, b, n: s.row("annotations", n)),
     (r"PATCH /api/annotations/(\d+)", lambda s, q, b, n: s.save("annotations", n, b)),
     (r"DELETE /api/annotations/(\d+)", lambda s, q, b, n: s.delete_annotation(n)),
     (r"DELETE /api/predictions/(\d+)", lambda s, q, b, n: _delete(s, "predictions", n)),

@@ -7,9 +7,10 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -442,3 +443,31 @@ def test_a_project_that_lost_its_backend_is_reported(studio: FakeStudio) -> None
 
 def test_the_address_needs_no_slash_at_the_end() -> None:
     assert LabelStudio(f"{URL}/", TOKEN).url == URL
+
+
+def test_a_list_that_is_cut_while_somebody_labels_hides_no_task(
+    studio: FakeStudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        studio.add_task(1, {"image": str(number)})
+    whole = studio.list_tasks
+    answers = 0
+
+    def cut_once(query: Mapping[str, str]) -> Any:
+        nonlocal answers
+        answers += 1
+        page = whole(query)
+        return {**page, "tasks": page["tasks"][:-1]} if answers == 1 else page
+
+    monkeypatch.setattr(studio, "list_tasks", cut_once)
+
+    assert len(list(studio.client().tasks(1))) == 3
+
+
+def test_an_annotation_is_there_until_it_is_deleted(studio: FakeStudio) -> None:
+    task = studio.add_task(1, {"image": "x"})
+    annotation = studio.annotate(task["id"], result=[])
+
+    assert studio.client().annotation_exists(annotation["id"])
+    studio.delete_annotation(annotation["id"])
+    assert not studio.client().annotation_exists(annotation["id"])
