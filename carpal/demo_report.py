@@ -72,7 +72,7 @@ def draw_plot(rounds: Sequence[Round], path: Path) -> None:
     axes.margins(x=0.15)
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
-    axes.legend(loc="center right")
+    figure.legend(loc="outside upper center", ncols=2, frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
 
