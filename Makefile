@@ -79,7 +79,8 @@ demo: setup
 	@$(WITH_ENV) exec $(VENV)/bin/carpal demo $(ARGS)
 
 test: setup test-tools
-	$(VENV)/bin/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	$(VENV)/bin/python -m pytest -n 2 --dist loadgroup --ignore=tests/stack $(ARGS)
+	$(VENV)/bin/python -m pytest tests/stack $(ARGS)
 
 # What only tests need and pip cannot install; without it they skip (in CI: fail) and say so.
 test-tools:

@@ -1,4 +1,4 @@
-"""One real workbench for all tests of this folder: every service, on free ports, on phantoms."""
+"""A real workbench for each file of this folder: every service, on free ports, on phantoms."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Workbench:
         return list(answer.json()["results"])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def workbench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workbench]:
     """Starts the stack once; its workspace is new."""
     python = Settings.load().label_studio_python.absolute()
