@@ -13,7 +13,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from data.domain import Split, Target
 from data.errors import ServiceUnavailableError
 from data.importing import ImportReport, import_items
-from data.sources import SourceItem, read_folder, read_phantoms, read_rsna
+from data.sources.folder import read_folder
+from data.sources.item import SourceItem
+from data.sources.phantoms import read_phantoms
+from data.sources.rsna import read_rsna
 from workers.assembly import open_ledger, pool
 from workers.bootstrap import connect
 from workers.settings import Settings

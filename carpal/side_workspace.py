@@ -13,7 +13,7 @@ from rich.console import Console
 from carpal.filling import Source, fill_pool
 from carpal.free_ports import with_free_ports
 from data.domain import Value
-from data.sources import SourceItem
+from data.sources.item import SourceItem
 from workers.settings import Settings, ensure_secrets
 
 

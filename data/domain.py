@@ -119,6 +119,7 @@ class Radiograph:
         width: Pixels.
         height: Pixels.
         imported_at: UTC.
+        metadata: Allowed facts of the source, such as `laterality`; nothing that identifies.
     """
 
     id: str
@@ -129,6 +130,7 @@ class Radiograph:
     width: int
     height: int
     imported_at: datetime
+    metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +190,7 @@ class Example:
         values: Target name -> value; an absent target trains nothing.
         split: Which part it belongs to.
         weight: Weight in the loss, > 0.
+        mask: Image that is white where the hand is, or None where there is none.
     """
 
     radiograph_id: str
@@ -195,6 +198,7 @@ class Example:
     values: Mapping[str, Value]
     split: Split
     weight: float = 1.0
+    mask: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

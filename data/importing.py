@@ -11,7 +11,7 @@ from typing import Protocol
 from data.domain import REFERENCE_READER, Radiograph, Reading, Split
 from data.errors import InvalidInputError
 from data.pool import Pool, PooledImage
-from data.sources import SourceItem
+from data.sources.item import SourceItem
 from data.splits import pseudonym, split_of
 
 BATCH = 200
@@ -133,7 +133,7 @@ def _batches(items: Iterable[SourceItem]) -> Iterator[list[SourceItem]]:
 
 
 def _take_in(item: SourceItem, pool: Pool, salt: str) -> _Taken:
-    payload = item.read()
+    payload = item.read().payload
     patient = pseudonym(item.patient, salt)
     return _Taken(item, pool.add(payload), patient)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from data import images
+from data import image_preparation, images
 from data.atomic import storage_error
 from data.errors import ImageError
 
@@ -22,8 +22,10 @@ CHUNK = 64
 
 
 def preparation_id() -> str:
-    """Names the preprocessing: 16 hexadecimal digits of the hash of the module that does it."""
-    return hashlib.sha256(Path(images.__file__).read_bytes()).hexdigest()[:16]
+    """Names the preprocessing: 16 hexadecimal digits of the hash of the modules that do it."""
+    files = (images.__file__, image_preparation.__file__)
+    code = (Path(file).read_bytes() for file in files if file)
+    return hashlib.sha256(b"".join(code)).hexdigest()[:16]
 
 
 class PixelStore:
@@ -129,6 +131,6 @@ def prepare_file(
         (size, size) grey, or why there is none.
     """
     try:
-        return images.prepare(images.read_grey(path, limits), size)
+        return image_preparation.prepare(images.read_grey(path, limits), size)
     except ImageError as error:
         return error

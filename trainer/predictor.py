@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from data.domain import Prediction, TaskSpec
 from data.errors import CarpalError
-from data.images import DEFAULT_LIMITS, ImageLimits, prepare
+from data.image_preparation import prepare
+from data.images import DEFAULT_LIMITS, ImageLimits
 from trainer.cpu_threads import use_cpu_threads
 from trainer.inference import choose_device, run
 from trainer.model_files import ModelCard, load_model, require_task

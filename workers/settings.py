@@ -22,6 +22,8 @@ from data.errors import InvalidInputError
 PREFIX = "CARPAL_"
 DEFAULT_HOME = "workspace"
 SECRETS_FILE = "secrets.toml"
+REVIEWS = ("off", "branch")
+WORKING_SETS = ("pool", "chosen")
 GENERATED_SECRETS: Mapping[str, int] = {
     "label_studio_password": 12,
     "label_studio_token": 20,
@@ -72,6 +74,12 @@ class Settings:
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         dvc_remote: DVC remote (folder or `s3://`) that versions are pushed to; empty: none.
         git_author: `Name <address>` of the dataset commits.
+        git_remote: git remote (URL or folder) that versions are pushed to; empty: none.
+        dataset_branch: Branch of the dataset repository that versions are committed on.
+        review: `off`: a version counts at once; `branch`: after a human has merged its proposal.
+        adjudicators: E-mail addresses of readers whose reading settles a disagreement, by comma.
+        working_set: What is put before the experts: the whole `pool`, or what was `chosen` by
+            `carpal extend`.
         max_image_bytes: Largest image file that is read.
         max_image_pixels: Largest image that is decoded.
     """
@@ -110,6 +118,11 @@ class Settings:
     device: str = "auto"
     dvc_remote: str = ""
     git_author: str = "Carpal <carpal@localhost>"
+    git_remote: str = ""
+    dataset_branch: str = "main"
+    review: str = "off"
+    adjudicators: str = ""
+    working_set: str = "pool"
     max_image_bytes: int = 64 * 1024 * 1024
     max_image_pixels: int = 64_000_000
 
@@ -142,11 +155,22 @@ class Settings:
                 "CARPAL_RETRAIN_FIRST_AFTER, CARPAL_RETRAIN_AFTER and CARPAL_RETRAIN_MIN_NEW "
                 "must be at least 1."
             )
+        for name, allowed in (("review", REVIEWS), ("working_set", WORKING_SETS)):
+            if getattr(self, name) not in allowed:
+                raise InvalidInputError(
+                    f"{PREFIX}{name.upper()}={getattr(self, name)!r} must be one of "
+                    f"{', '.join(allowed)}."
+                )
 
     @property
     def pool(self) -> Path:
         """Images by content hash."""
         return self.home / "pool"
+
+    @property
+    def masks(self) -> Path:
+        """Hand masks by radiograph."""
+        return self.home / "masks"
 
     @property
     def dataset(self) -> Path:

@@ -23,7 +23,7 @@ from data.importing import import_items
 from data.ledger import Ledger
 from data.phantoms import PhantomTruth, draw_phantoms
 from data.pool import Pool
-from data.sources import read_phantoms
+from data.sources.phantoms import read_phantoms
 from labeling_config.codec import prediction_to_json, task_data
 from labeling_config.tasks import load_task
 from trainer.model_files import WEIGHTS

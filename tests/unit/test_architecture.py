@@ -28,13 +28,15 @@ NARROWER = {
 """Package -> package below it -> the only modules there that it may import."""
 ONLY_IN = {
     "alembic": ("data/ledger*.py", "data/migrations/**/*.py"),
-    "cv2": ("data/images.py", "data/phantom*.py"),
+    "cv2": ("data/image*.py", "data/phantom*.py"),
+    "dicomweb_client": ("data/sources/dicomweb.py",),
     "dvc": ("data/versions*.py", "data/version_*.py", "data/dvc_*.py"),
     "flask": ("ml_backend/*.py",),
     "gunicorn": ("ml_backend/*.py",),
     "lightning": ("trainer/*.py",),
     "mlflow": ("trainer/registry*.py",),
-    "PIL": ("data/images.py", "data/phantom*.py"),
+    "PIL": ("data/image*.py", "data/phantom*.py"),
+    "pydicom": ("data/dicom.py", "data/sources/dicomweb.py"),
     "redis": ("workers/*.py",),
     "requests": ("labeling_config/client*.py",),
     "rich": ("carpal/*.py",),
@@ -45,6 +47,7 @@ ONLY_IN = {
     "torch": ("trainer/*.py",),
     "torchvision": ("trainer/*.py",),
     "typer": ("carpal/*.py",),
+    "xnat": ("data/sources/xnat*.py",),
 }
 """Third-party package -> the only files that may import it."""
 TOUCH_ENVIRONMENT = {

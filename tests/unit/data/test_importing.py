@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from data.errors import InvalidInputError, StorageError
 from data.images import content_id
 from data.importing import BATCH, ImportReport, import_items
 from data.pool import Pool
-from data.sources import SourceItem
+from data.sources.item import Delivered, SourceItem
 from data.splits import pseudonym
 from tests.unit.data.dataset_cases import a_film, encoded
 
@@ -57,9 +58,18 @@ def pool(tmp_path: Path) -> Pool:
     return Pool(tmp_path / "pool")
 
 
+def payload_of(seed: int) -> bytes:
+    return encoded(a_film(12, 10, seed))
+
+
+def in_memory(
+    name: str, payload: bytes, patient: str, values: Mapping[str, Value] | None = None
+) -> SourceItem:
+    return SourceItem(name, None, patient, values or {}, load=partial(Delivered, payload))
+
+
 def an_item(seed: int, patient: str = "", **values: Value) -> SourceItem:
-    payload = encoded(a_film(12, 10, seed))
-    return SourceItem(f"film-{seed}", None, payload, patient or f"p{seed}", values)
+    return in_memory(f"film-{seed}", payload_of(seed), patient or f"p{seed}", values)
 
 
 def run_import(
@@ -81,7 +91,7 @@ def test_new_radiographs_reach_pool_and_ledger(pool: Pool, ledger: FakeLedger) -
     assert (report.new, report.known, report.refused) == (2, 0, [])
     assert set(report.radiograph_ids) == {"film-1", "film-2"}
     radiograph = ledger.known[report.radiograph_ids["film-1"]]
-    assert pool.path(radiograph).read_bytes() == an_item(1).payload
+    assert pool.path(radiograph).read_bytes() == payload_of(1)
     assert (radiograph.width, radiograph.height, radiograph.source) == (10, 12, "folder")
 
 
@@ -108,7 +118,7 @@ def test_importing_again_changes_nothing(pool: Pool, ledger: FakeLedger) -> None
 
 
 def test_a_doubled_image_is_known(pool: Pool, ledger: FakeLedger) -> None:
-    twin = SourceItem("twin", None, an_item(1).payload, "somebody else")
+    twin = in_memory("twin", payload_of(1), "somebody else")
 
     report = run_import([an_item(1), twin], pool, ledger)
 
@@ -121,11 +131,11 @@ def test_a_doubled_image_is_known(pool: Pool, ledger: FakeLedger) -> None:
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [
-        (SourceItem("bad", None, b"no image", "p"), "not an image"),
-        (SourceItem("bad", Path("/none.png"), None, "p"), "cannot be read"),
-        (SourceItem("bad", None, None, "", problem="line 7: no age."), "line 7: no age."),
-        (SourceItem("bad", None, an_item(9).payload, " "), "identifier is empty"),
-        (SourceItem("bad", None, None, "p"), "delivers no image"),
+        (in_memory("bad", b"no image", "p"), "not an image"),
+        (SourceItem("bad", Path("/none.png"), "p"), "cannot be read"),
+        (SourceItem("bad", problem="line 7: no age."), "line 7: no age."),
+        (in_memory("bad", payload_of(9), " "), "identifier is empty"),
+        (SourceItem("bad", patient="p"), "delivers no image"),
     ],
     ids=["not an image", "missing file", "problem of the source", "no patient", "nothing"],
 )
@@ -172,7 +182,7 @@ def test_references_are_recorded_in_the_held_out_splits_only(
     assert 0 < len(held_out) < 40
     assert set(ledger.recorded) == held_out
     assert {reading.reader for reading in ledger.recorded.values()} == {REFERENCE_READER}
-    by_id = {content_id(item.payload or b""): item for item in items}
+    by_id = {content_id(item.read().payload): item for item in items}
     assert all(r.values == by_id[key].values for key, r in ledger.recorded.items())
 
 
@@ -192,8 +202,8 @@ def test_a_corrected_source_corrects_the_reference(pool: Pool, ledger: FakeLedge
 
 
 def test_the_ledger_is_written_in_batches(pool: Pool, ledger: FakeLedger) -> None:
-    payload = an_item(1).payload
-    items = [SourceItem(f"film-{i}", None, payload, f"p{i}") for i in range(BATCH + 1)]
+    payload = payload_of(1)
+    items = [in_memory(f"film-{i}", payload, f"p{i}") for i in range(BATCH + 1)]
 
     run_import(items, pool, ledger)
 
@@ -204,7 +214,7 @@ def test_progress_counts_every_item_dealt_with(pool: Pool, ledger: FakeLedger) -
     seen: list[int] = []
 
     run_import(
-        [an_item(1), SourceItem("bad", None, b"", "p"), an_item(2), an_item(1)],
+        [an_item(1), in_memory("bad", b"", "p"), an_item(2), an_item(1)],
         pool,
         ledger,
         progress=seen.append,

@@ -6,7 +6,10 @@ import pytest
 
 from data.errors import InvalidInputError, NotFoundError
 from data.images import decode
-from data.sources import SourceItem, read_folder, read_phantoms, read_rsna
+from data.sources.folder import read_folder
+from data.sources.item import SourceItem
+from data.sources.phantoms import read_phantoms
+from data.sources.rsna import read_rsna
 from tests.unit.data.dataset_cases import SPEC, a_film, encoded
 
 KAGGLE = "boneage-training-dataset"
@@ -41,7 +44,7 @@ def test_the_kaggle_layout_is_read(tmp_path: Path) -> None:
     assert first.patient == "rsna-1"
     assert first.values == {"age_months": 180.0, "sex": "female"}
     assert second.values == {"age_months": 12.0, "sex": "male"}
-    assert decode(second.read()).shape == (40, 30)
+    assert decode(second.read().payload).shape == (40, 30)
 
 
 def test_the_spelling_of_the_validation_table_is_read(tmp_path: Path) -> None:
@@ -227,7 +230,7 @@ def test_phantoms_come_with_their_truth_and_are_patients_of_their_own() -> None:
     assert len({item.patient for item in items}) == 3
     for item in items:
         assert set(item.values) == {"age_months", "sex"}
-        assert decode(item.read()).shape[0] == 64
+        assert decode(item.read().payload).shape[0] == 64
 
 
 def test_phantoms_of_another_seed_are_other_patients() -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.images import prepare, read_grey
+from data.image_preparation import prepare
+from data.images import read_grey
 from tests.unit.trainer.cases import easy_examples
 from trainer import pixels
 from trainer.pixels import PixelStore

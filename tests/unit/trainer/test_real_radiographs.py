@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from data.domain import Example, Split
-from data.sources import read_rsna
+from data.sources.rsna import read_rsna
 from tests.unit.trainer.cases import BONE_AGE, QUICK
 from trainer.predictor import Predictor
 from trainer.train import train

@@ -1,0 +1,9 @@
+"""What public sources say of a radiograph, as targets."""
+
+from __future__ import annotations
+
+from data.domain import Target
+
+AGE = Target("age_months", "number", unit="months", minimum=0, maximum=240)
+SEX = Target("sex", "choice", choices=("female", "male"))
+"""What the RSNA challenge and the phantoms say of a radiograph."""

@@ -1,0 +1,24 @@
+"""Drawn hands as a source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+from data.domain import Value
+from data.images import encode_png
+from data.phantoms import draw_phantoms
+from data.sources.item import Delivered, SourceItem
+from data.sources.known_targets import AGE, SEX
+
+
+def read_phantoms(count: int, seed: int = 0, size: int = 256) -> Iterator[SourceItem]:
+    """Yields drawn hands whose age and sex are known; see `data.phantoms`."""
+    for name, truth, image in draw_phantoms(count, seed, size):
+        values: dict[str, Value] = {AGE.name: truth.age_months, SEX.name: truth.sex}
+        yield SourceItem(
+            name,
+            patient=f"{name} of {count}, seed {seed}",
+            values=values,
+            load=partial(Delivered, encode_png(image)),
+        )
