@@ -83,11 +83,14 @@ test: setup test-tools
 	$(VENV)/bin/python -m pytest tests/stack $(ARGS)
 
 # What only tests need and pip cannot install; without it they skip (in CI: fail) and say so.
+ORTHANC_PLUGIN := /usr/share/orthanc/plugins/libOrthancDicomWeb.so
 test-tools:
-	@if ! command -v chromium >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
-	then echo "Installing chromium for the browser tests"; export DEBIAN_FRONTEND=noninteractive; \
-		apt-get -qq update >/dev/null && apt-get -qq install -y chromium >/dev/null </dev/null \
-		|| echo "chromium could not be installed: the browser tests will say so." >&2; \
+	@wanted="$$(command -v chromium >/dev/null || echo chromium) \
+		$$([ -e $(ORTHANC_PLUGIN) ] || echo orthanc orthanc-dicomweb)"; \
+	if [ -n "$$(echo $$wanted)" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
+	then echo "Installing for the tests:" $$wanted; export DEBIAN_FRONTEND=noninteractive; \
+		apt-get -qq update >/dev/null && apt-get -qq install -y $$wanted >/dev/null </dev/null \
+		|| echo "They could not be installed: the tests that need them will say so." >&2; \
 	fi
 
 check: $(STAMP)

@@ -6,12 +6,21 @@ What a command needs is imported inside it, so that `carpal --help` is there at 
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from carpal import cli_imports, cli_models, cli_versions
+from carpal import (
+    cli_disagreements,
+    cli_import_dicom,  # noqa: F401  (adds its commands to cli_imports.app; so do the next two)
+    cli_import_masks,  # noqa: F401
+    cli_import_xnat,  # noqa: F401
+    cli_imports,
+    cli_models,
+    cli_versions,
+)
 from carpal.cli_output import AsJson, print_json, settings_of_workspace, settings_with_secrets
 from data.errors import CarpalError
 from workers.settings import Settings
@@ -137,14 +146,82 @@ def doctor(as_json: AsJson = False) -> None:
 
 
 @app.command()
-def train() -> None:
+def train(
+    override: Annotated[
+        str,
+        typer.Option(
+            metavar="REASON",
+            help="Train although the dataset repository is dirty or unpushed; recorded.",
+        ),
+    ] = "",
+) -> None:
     """Ask for a training on what is new, without waiting for more labels."""
     from workers.assembly import open_ledger
     from workers.scheduling import request_training
 
     settings = settings_of_workspace()
     with open_ledger(settings) as ledger:
-        typer.echo(request_training(settings, ledger, settings.label_studio_email).reason)
+        who = settings.label_studio_email
+        typer.echo(request_training(settings, ledger, who, override=override).reason)
+
+
+@app.command()
+def extend(
+    count: Annotated[int, typer.Argument(min=1, help="How many radiographs.")],
+    from_labelled: Annotated[
+        bool,
+        typer.Option(
+            "--from-labelled", help="Take them, with their values, out of a labelled source."
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Choose the next radiographs and put them before the experts, or into the dataset."""
+    from workers.assembly import open_ledger
+    from workers.extending import extend_for_experts, extend_from_labelled
+
+    settings = settings_of_workspace()
+    with open_ledger(settings) as ledger:
+        if from_labelled:
+            extension, committed = extend_from_labelled(settings, ledger, count)
+        else:
+            extension, committed = extend_for_experts(settings, ledger, count), None
+    version = committed.version.name if committed else None
+    if as_json:
+        print_json({**asdict(extension), "version": version})
+    else:
+        into = f"are in the dataset: {version}" if version else "are before the experts"
+        typer.echo(
+            f"{len(extension.radiograph_ids)} radiographs, chosen by {extension.by}, {into}; "
+            f"{extension.left} are left to choose from."
+        )
+
+
+@app.command()
+def explain(
+    prediction: Annotated[
+        str, typer.Argument(help="Id of a prediction or a radiograph, or number of a task.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Say where a prediction comes from: model, dataset version, readers, image."""
+    from rich.console import Console
+
+    from carpal import lineage
+    from workers import explaining
+    from workers.assembly import dataset, open_ledger, task
+
+    settings = settings_of_workspace()
+    with open_ledger(settings) as ledger:
+        found = explaining.find_prediction(ledger, prediction)
+        told = explaining.explain(ledger, dataset(settings, task(settings)), found)
+    if as_json:
+        print_json(explaining.as_json(told))
+    else:
+        lineage.show(told, Console())
+
+
+app.command()(cli_disagreements.disagreements)
 
 
 def main() -> None:

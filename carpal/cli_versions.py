@@ -1,12 +1,23 @@
-"""`carpal versions`: the dataset versions."""
+"""`carpal versions`: the dataset versions, and what changed from one to another."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
 import typer
 
-from carpal.cli_output import AsJson, print_rows, settings_of_workspace
+from carpal.cli_output import AsJson, print_json, print_rows, settings_of_workspace
+
+if TYPE_CHECKING:
+    from data.version_history import VersionHistory
+    from data.versions import DatasetRepository
+    from workers.settings import Settings
 
 app = typer.Typer(help="Dataset versions.", no_args_is_help=True)
+
+Version = Annotated[str, typer.Argument(help="v0007, v7, or latest.")]
 
 
 @app.command("list")
@@ -27,3 +38,95 @@ def list_versions(as_json: AsJson = False) -> None:
         for v in found
     ]
     print_rows(rows, as_json, "There is no dataset version yet.")
+
+
+@app.command()
+def show(version: Version = "latest", as_json: AsJson = False) -> None:
+    """Say what a version holds: counts, readers, sources, dates, sizes, proof of the splits."""
+    from data.version_inventory import inventory
+    from data.version_names import resolve_version
+
+    history = _history(settings_of_workspace())
+    found = inventory(history, resolve_version(version, history.versions()))
+    if as_json:
+        print_json({**asdict(found), "committed_at": found.committed_at.isoformat()})
+    else:
+        from carpal import version_pages
+
+        version_pages.show_inventory(found)
+
+
+@app.command("diff")
+def diff_versions(
+    old: Annotated[str, typer.Argument(help="The older version; by default the one before.")] = "",
+    new: Annotated[
+        str, typer.Argument(help="The newer version; `proposal`: what waits for a person.")
+    ] = "latest",
+    picture: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Draw it too: values before and after, corrected films."),
+    ] = None,
+    rows: Annotated[int, typer.Option(min=0, help="Rows of each kind that are printed.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Say what changed from one version to another, and whose readings made it."""
+    from data.version_diff import diff
+    from data.version_pair import pick_versions
+
+    history = _history(settings_of_workspace())
+    pair = pick_versions(history, old, new)
+    changed = diff(pair.before, pair.after, history.spec)
+    if picture:
+        from carpal.version_pages import save_picture
+        from data.pool import Pool
+        from data.version_diff_picture import diff_picture
+
+        find = Pool(history.pool).find
+        save_picture(diff_picture(history.spec, pair, changed, find), picture)
+    if as_json:
+        print_json({"old": pair.old, "new": pair.new, "summary": str(changed), **asdict(changed)})
+    else:
+        from carpal import version_pages
+
+        version_pages.show_diff(pair, changed, history.spec, rows)
+        if picture:
+            typer.echo(f"The picture is {picture}.")
+
+
+@app.command()
+def checkout(
+    version: Version,
+    to: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="By default versions/NAME in the workspace."),
+    ] = None,
+    images: Annotated[bool, typer.Option("--images/--no-images", help="The tables alone?")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Put a version into a folder: its tables, DATASET.md and images."""
+    from data.version_checkout import checkout as check_out
+    from data.version_names import resolve_version
+
+    settings = settings_of_workspace()
+    repository = _dataset(settings)
+    name = resolve_version(version, repository.versions())
+    folder = check_out(repository, name, to or settings.home / "versions" / name, images=images)
+    if as_json:
+        print_json({"version": name, "folder": str(folder)})
+    else:
+        typer.echo(f"{name} is in {folder}.")
+
+
+def _history(settings: Settings) -> VersionHistory:
+    """Opens the versions for reading, without loading what only writers need."""
+    from data.version_history import VersionHistory
+    from labeling_config.tasks import load_task
+
+    task = load_task(settings.task)
+    return VersionHistory(settings.dataset, settings.pool, task, settings.git_author)
+
+
+def _dataset(settings: Settings) -> DatasetRepository:
+    from workers.assembly import dataset, task
+
+    return dataset(settings, task(settings))

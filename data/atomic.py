@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import tempfile
@@ -41,6 +42,31 @@ def write_file(path: Path, payload: bytes, mode: int = 0o644) -> None:
         with suppress(OSError):
             Path(draft).unlink()
         raise storage_error(error, path) from error
+
+
+def sync_file_system(folder: Path) -> None:
+    """Returns once all that was written to the file system of `folder` is on the disk.
+
+    One call for many files: a hundred times quicker than to sync each of them. Elsewhere than on
+    Linux all file systems are synced.
+
+    Raises:
+        StorageError: The disk is full or fails.
+    """
+    syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+    if syncfs is None:
+        os.sync()
+        return
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            if syncfs(descriptor) != 0:
+                number = ctypes.get_errno()
+                raise OSError(number, os.strerror(number))
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise storage_error(error, folder) from error
 
 
 def storage_error(error: OSError, path: Path) -> StorageError:

@@ -14,7 +14,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from dvc.exceptions import DvcException
+from dvc.config import NoRemoteError
+from dvc.exceptions import CheckoutError, DvcException
 from dvc.repo import Repo
 
 REMOTE = "storage"
@@ -71,25 +72,41 @@ def push(repo: Repo, shards: Sequence[str]) -> None:
         raise DvcException("not every image could be pushed to the remote")
 
 
+def pull(repo: Repo, shards: Sequence[str]) -> None:
+    """Brings the images of these shards into the work tree, from the cache or the default remote.
+
+    Raises:
+        DvcException: An image is in neither.
+    """
+    try:
+        repo.pull(targets=[f"{repo.root_dir}/{shard}.dvc" for shard in shards])
+    except (CheckoutError, NoRemoteError) as error:
+        names = ", ".join(shards[:3])
+        raise DvcException(f"neither the cache nor a remote holds the images of {names}") from error
+
+
 def main() -> None:
-    """Does what the command line asks for, in this order: initialise, remote, add, push."""
+    """Does what the command line asks for, in this order: initialise, remote, add, push, pull."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("root")
     parser.add_argument("--initialise", action="store_true", help="make it a DVC repository")
     parser.add_argument("--remote", help="URL of the default remote; empty: none")
     parser.add_argument("--add", metavar="SHARD", help="folder to put under DVC")
     parser.add_argument("--push", metavar="SHARD", nargs="*", default=[], help="folders to push")
+    parser.add_argument("--pull", metavar="SHARD", nargs="*", default=[], help="folders to pull")
     options = parser.parse_args()
     if options.initialise:
         initialise(options.root)
     if options.remote is not None:
         set_remote(options.root, options.remote)
-    if options.add or options.push:
+    if options.add or options.push or options.pull:
         with Repo(options.root) as repo:
             if options.add:
                 add(repo, options.add)
             if options.push:
                 push(repo, options.push)
+            if options.pull:
+                pull(repo, options.pull)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,20 @@ class ImageError(InvalidInputError):
     http_status = 422
 
 
+class FailedRequestError(InvalidInputError):
+    """A server answered one request with an error, whatever was tried; others may succeed.
+
+    Attributes:
+        status: HTTP status of its answer; 200 where only the content is wrong.
+    """
+
+    http_status = 502
+
+    def __init__(self, sentence: str, status: int = 0) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
 class TaskConfigError(InvalidInputError):
     """A task folder (`config.xml`, `task.toml`) contradicts itself or is incomplete."""
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -17,12 +18,19 @@ _SETTINGS = (
     "core.excludesFile=/dev/null",
     "core.attributesFile=/dev/null",
     "core.fsync=all",
+    "core.looseCompression=0",
     "commit.gpgSign=false",
     "tag.gpgSign=false",
-    "gc.autoDetach=false",
+    "gc.auto=0",
+    "http.lowSpeedLimit=1000",
+    "http.lowSpeedTime=30",
 )
-"""No hooks, no ignore rules and keys of the user; on disk before git answers; no stray processes
-that would keep the writer lock."""
+"""No hooks, no ignore rules and keys of the user; on disk before git answers; no tidying in the
+middle of a commit (`version_tidying.py` packs, which compresses far better); a remote that says
+nothing for 30 s is down."""
+
+REMOTE_LIMIT_S = 300.0
+"""Longest wait for a git remote, seconds; a version's text is a few MB."""
 
 
 _NEARLY_FULL = 2**20
@@ -57,39 +65,78 @@ class Git:
         self.kept_open = tuple(kept_open)
         self._name, self._address = match.groups()
 
-    def run(self, *arguments: str, stdin: str = "", at: datetime | None = None) -> str:
+    def run(
+        self,
+        *arguments: str,
+        stdin: str | bytes = "",
+        at: datetime | None = None,
+        index: Path | None = None,
+    ) -> str:
         """Runs one git command in the work tree and returns what it prints.
 
         Args:
             arguments: The command and its arguments.
             stdin: What it reads.
             at: The time that commits and tags carry; None: now.
+            index: The index that it works with instead of the work tree's.
 
         Raises:
             VersionError: git is missing, or reports an error.
             StorageError: The disk is full.
         """
+        other = {} if index is None else {"GIT_INDEX_FILE": str(index)}
+        return self._call(arguments, stdin, {**self._identity(at), **other}).decode()
+
+    def read(self, *arguments: str) -> bytes:
+        """Runs one git command and returns the bytes that it prints; raises as `run` does."""
+        return self._call(arguments, b"", self._identity(None))
+
+    def ask(self, *arguments: str) -> str:
+        """Runs a command that answers by failing, and returns what it prints; empty: it failed."""
+        try:
+            return self.run(*arguments).strip()
+        except VersionError:
+            return ""
+
+    def call_remote(self, *arguments: str) -> str:
+        """Runs one git command that talks to a remote; raises as `run` does.
+
+        It has no terminal, so that nothing asks for a password and waits for ever.
+        """
+        return self._call(arguments, b"", self._identity(None), REMOTE_LIMIT_S).decode()
+
+    def _call(
+        self,
+        arguments: tuple[str, ...],
+        stdin: str | bytes,
+        identity: Mapping[str, str],
+        limit_s: float | None = None,
+    ) -> bytes:
         command = ["git", *(part for item in _SETTINGS for part in ("-c", item)), *arguments]
         try:
-            done = subprocess.run(
+            process = subprocess.Popen(
                 command,
                 cwd=self.root,
-                env=self._environment(at),
-                input=stdin.encode(),
-                capture_output=True,
+                env={**isolated_environment(), **identity},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
                 pass_fds=self.kept_open,
-                check=False,
+                start_new_session=limit_s is not None,
             )
         except FileNotFoundError as error:
             if not self.root.is_dir():
                 raise VersionError(f"There is no dataset repository at {self.root}.") from error
             raise VersionError("git is not installed or not on the PATH.") from error
-        if done.returncode:
-            raise failure(f"git {arguments[0]}", done.stderr.decode(errors="replace"), self.root)
-        return done.stdout.decode()
+        with process:
+            payload = stdin.encode() if isinstance(stdin, str) else stdin
+            printed, said = _communicate(process, payload, limit_s)
+        if process.returncode:
+            raise failure(f"git {arguments[0]}", said.decode(errors="replace"), self.root)
+        return printed
 
-    def _environment(self, at: datetime | None) -> dict[str, str]:
-        environment = isolated_environment()
+    def _identity(self, at: datetime | None) -> dict[str, str]:
+        environment = {}
         date = {} if at is None else {"DATE": f"@{int(at.timestamp())} +0000"}
         for role in ("AUTHOR", "COMMITTER"):
             for key, text in {"NAME": self._name, "EMAIL": self._address, **date}.items():
@@ -97,11 +144,27 @@ class Git:
         return environment
 
 
+def _communicate(
+    process: subprocess.Popen[bytes], payload: bytes, limit_s: float | None
+) -> tuple[bytes, bytes]:
+    try:
+        return process.communicate(payload, limit_s)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)  # ssh and the like hold the writer lock too
+        process.communicate()
+        return b"", f"it did not answer within {limit_s:g} s".encode()
+    except BaseException:
+        process.kill()
+        raise
+
+
 def failure(what: str, stderr: str, root: Path) -> VersionError | StorageError:
     """The error for a program that failed in the repository, from what it wrote to stderr."""
     if re.search("No space left|quota exceeded", stderr) or _bytes_free(root) < _NEARLY_FULL:
         return StorageError(f"The disk that holds {root} is full: free some space and try again.")
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith("hint:")]
+    lines += [line for line in lines if line.startswith("! [")]  # What a push was refused for.
     reason = re.sub(r"^[\w.]+(Error|Exception): ", "", lines[-1]) if lines else "it was killed"
     return VersionError(f"{what} failed in {root}: {reason.removesuffix('.')}.")
 

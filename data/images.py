@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +43,9 @@ _DAMAGE = (
 )
 """What Pillow's parsers raise on damaged or hostile bytes (found by fuzzing and in its source)."""
 
-_TURNS: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
+_Turn: TypeAlias = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+
+_TURNS: dict[int, _Turn] = {
     2: np.fliplr,
     3: lambda image: np.rot90(image, 2),
     4: np.flipud,
@@ -77,6 +79,31 @@ class ImageLimits:
 
 
 DEFAULT_LIMITS = ImageLimits(max_bytes=64 * 1024 * 1024, max_pixels=64_000_000)
+
+
+SMALL_SIDE = 24
+"""Pixels that each side of a `SmallFilm` keeps at least, if the film has as many."""
+
+
+@dataclass(frozen=True, slots=True)
+class SmallFilm:
+    """A film that was read through to its last byte, at the size that its format offers cheaply.
+
+    Attributes:
+        extension: As of `extension_of`.
+        width: Pixels of the whole film, as shown.
+        height: Pixels of the whole film, as shown.
+        pixels: (height, width) grey, 0 black to 255 white, of the small film, as shown.
+        rows: Rows of `pixels` that the film fills: the last row may lie partly outside.
+        columns: The same of the columns.
+    """
+
+    extension: str
+    width: int
+    height: int
+    pixels: NDArray[np.uint8]
+    rows: float
+    columns: float
 
 
 def content_id(payload: bytes) -> str:
@@ -130,15 +157,28 @@ def decode(payload: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> NDArray[np.u
         ImageError: Not an image, cut off, damaged, too large, or with several frames.
     """
     with _open(payload, limits) as image:
-        try:
-            if _has_second_frame(image):
-                raise ImageError("The image holds several frames: give one radiograph per file.")
-            image.load()
-            grey = _to_grey(image)
-            turn = _TURNS.get(image.getexif().get(_ORIENTATION_TAG, 1))
-        except _DAMAGE as error:
-            raise ImageError(f"The image is cut off or damaged ({_reason(error)}).") from error
+        grey, turn = _read(image)
     return np.array(turn(grey) if turn else grey, order="C")  # a copy: Pillow's is read-only
+
+
+def read_small(payload: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> SmallFilm:
+    """Reads an image through, as `decode` does, but of a JPEG makes only an eighth of each side.
+
+    Whatever `decode` refuses is refused: all bytes of the compressed picture are read, only the
+    last step, from frequencies to pixels, is made at the lower resolution.
+
+    Raises:
+        ImageError: As `decode`.
+    """
+    with _open(payload, limits) as image:
+        extension = EXTENSIONS[str(image.format)]
+        width, height = image.size
+        columns, rows = _draft(image, extension)
+        grey, turn = _read(image)
+    if turn:  # It was not drafted.
+        grey = turn(grey)
+        height, width = rows, columns = grey.shape
+    return SmallFilm(extension, width, height, grey, rows, columns)
 
 
 def encode_png(image: NDArray[np.uint8]) -> bytes:
@@ -177,6 +217,33 @@ def _too_many_bytes(count: int, limits: ImageLimits) -> str:
 
 def _reason(error: BaseException) -> str:
     return " ".join(str(error).split())[:120] or type(error).__name__
+
+
+def _draft(image: Image.Image, extension: str) -> tuple[float, float]:
+    """Makes a JPEG decode to fewer pixels; returns (columns, rows) that the film then fills."""
+    try:
+        if extension == "jpg" and _turn(image) is None:
+            drafted = image.draft("L", (SMALL_SIDE, SMALL_SIDE))
+            if drafted:
+                return drafted[1][2], drafted[1][3]
+    except _DAMAGE as error:
+        raise ImageError(f"The image is cut off or damaged ({_reason(error)}).") from error
+    return image.size
+
+
+def _read(image: Image.Image) -> tuple[NDArray[np.uint8], _Turn | None]:
+    """Decodes an opened image; returns its grey pixels and how to turn them."""
+    try:
+        if _has_second_frame(image):
+            raise ImageError("The image holds several frames: give one radiograph per file.")
+        image.load()
+        return _to_grey(image), _turn(image)
+    except _DAMAGE as error:
+        raise ImageError(f"The image is cut off or damaged ({_reason(error)}).") from error
+
+
+def _turn(image: Image.Image) -> _Turn | None:
+    return _TURNS.get(image.getexif().get(_ORIENTATION_TAG, 1))
 
 
 def _has_second_frame(image: Image.Image) -> bool:

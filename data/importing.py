@@ -2,39 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from itertools import islice
-from typing import Protocol
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
-from data.domain import REFERENCE_READER, Radiograph, Reading, Split
+from data.domain import Split, Target
 from data.errors import InvalidInputError
-from data.pool import Pool, PooledImage
+from data.import_batch import Asked, BatchWriter, Rules
+from data.import_reading import Outcome, Refused, Request, Stopped, Taken, request_of
+from data.import_records import NearDuplicate
+from data.import_workers import Readers
+from data.ledger import Ledger
+from data.pool import Pool
 from data.sources.item import SourceItem
-from data.splits import pseudonym, split_of
+from data.splits import origin_key, pseudonym, split_of
 
-BATCH = 200
+BATCH = 500
 """Radiographs in one transaction of the ledger: what a killed import has to read again."""
 
+BATCH_S = 10.0
+"""A batch is written after this time at the latest: some sources deliver slowly."""
 
-class RadiographLedger(Protocol):
-    """The part of the ledger that an import writes."""
-
-    def radiographs(self, split: Split | None = None) -> list[Radiograph]:
-        """See `Ledger.radiographs`."""
-
-    def patient_splits(self, patients: Collection[str]) -> dict[str, Split]:
-        """See `Ledger.patient_splits`."""
-
-    def add_radiographs(self, radiographs: Sequence[Radiograph]) -> int:
-        """See `Ledger.add_radiographs`."""
-
-    def record_readings(self, readings: Sequence[Reading]) -> int:
-        """See `Ledger.record_readings`."""
+PAGE_S = 1.0
+"""Items are looked up in the ledger together, as many as the source names in this time."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ImportReport:
     """What became of the items of a source.
 
@@ -43,59 +36,54 @@ class ImportReport:
         known: Items whose image it knew, doubled ones included.
         refused: (name, reason) of the items that were left out.
         radiograph_ids: Name -> radiograph id of all others.
+        near_duplicates: Pairs of radiographs that show the same film, found by this import.
+        flagged: (name, what) of items that somebody should look at.
     """
 
-    new: int
-    known: int
-    refused: list[tuple[str, str]]
-    radiograph_ids: dict[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class _Rules:
-    source: str
-    salt: str
-    calibration_share: float
-    test_share: float
-    reference_splits: frozenset[Split]
-
-
-@dataclass(frozen=True, slots=True)
-class _Taken:
-    """An item whose image is in the pool but perhaps not yet in the ledger."""
-
-    item: SourceItem
-    image: PooledImage
-    patient: str
+    new: int = 0
+    known: int = 0
+    refused: list[tuple[str, str]] = field(default_factory=list)
+    radiograph_ids: dict[str, str] = field(default_factory=dict)
+    near_duplicates: list[NearDuplicate] = field(default_factory=list)
+    flagged: list[tuple[str, str]] = field(default_factory=list)
 
 
 def import_items(
     items: Iterable[SourceItem],
     *,
     pool: Pool,
-    ledger: RadiographLedger,
+    ledger: Ledger,
     source: str,
     salt: str,
     calibration_share: float,
     test_share: float,
     reference_splits: frozenset[Split],
+    targets: Sequence[Target],
+    force: bool = False,
+    workers: int = 0,
+    on_refused: Callable[[str, str], None] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> ImportReport:
     """Imports radiographs; safe to repeat, and to go on with after it was killed.
 
     An item that cannot be imported is reported and the rest goes on. A patient whom the ledger
-    knows keeps the split, even if the shares have changed since.
+    knows keeps the split, even if the shares have changed since. The outcome is that of taking
+    one item after the other, whatever the number of processes.
 
     Args:
         items: What the source delivers.
         pool: Takes the image files.
-        ledger: Takes radiographs and reference readings.
+        ledger: Takes radiographs, what the source says of them, and reference readings.
         source: Name of the source, for `Radiograph.source`.
         salt: The workspace's secret for pseudonyms and splits.
         calibration_share: Share of new patients in the calibration split, 0..1.
         test_share: Share of new patients in the test split, 0..1.
         reference_splits: Splits in which the source's values are recorded as the reference, so
-            that models can be judged there. Elsewhere its values are not used at all.
+            that models can be judged there. Elsewhere they are kept beside the readings.
+        targets: What is asked for: values of other names are left out.
+        force: Read also the items that an earlier import has seen with the same stamp.
+        workers: Processes that read; 0: one for each core; 1: none but this one.
+        on_refused: Called with name and reason as soon as an item is refused.
         progress: Called with the number of items dealt with so far.
 
     Raises:
@@ -104,74 +92,104 @@ def import_items(
         LedgerError: The ledger cannot be written.
     """
     split_of("", salt, calibration_share, test_share)  # Wrong settings must not refuse each item.
-    rules = _Rules(source, salt, calibration_share, test_share, reference_splits)
-    known = {radiograph.id: radiograph for radiograph in ledger.radiographs()}
-    known_before = len(known)
-    ids: dict[str, str] = {}
-    refused: list[tuple[str, str]] = []
-    for batch in _batches(items):
-        taken: list[_Taken] = []
+    rules = Rules(
+        source,
+        lambda patient: split_of(patient, salt, calibration_share, test_share),
+        reference_splits,
+        frozenset(target.name for target in targets),
+    )
+    importer = _Import(ImportReport(), pool, ledger, rules, salt, force, on_refused, progress)
+    pool.remove_stale_drafts()
+    importer.run(items, workers)
+    return importer.report
+
+
+@dataclass(slots=True)
+class _Import:
+    report: ImportReport
+    pool: Pool
+    ledger: Ledger
+    rules: Rules
+    salt: str
+    force: bool
+    on_refused: Callable[[str, str], None] | None
+    progress: Callable[[int], None] | None
+    done: int = 0
+
+    def run(self, items: Iterable[SourceItem], workers: int) -> None:
+        writer = BatchWriter(self.pool, self.ledger, self.rules, self.report, self.refuse)
+        batch: list[tuple[Asked, Taken | None]] = []
+        began = time.monotonic()
+        stopped: Stopped | None = None
         try:
-            for item in batch:
-                try:
-                    taken.append(_take_in(item, pool, salt))
-                except InvalidInputError as error:
-                    refused.append((item.name, str(error)))
-                if progress:
-                    progress(len(ids) + len(taken) + len(refused))
+            with Readers[Asked](self.pool, workers) as readers:
+                for asked, outcome in readers.read(self._questions(items)):
+                    if isinstance(outcome, Stopped):
+                        stopped = outcome
+                        break
+                    self._collect(asked, outcome, batch)
+                    if len(batch) >= BATCH or (batch and time.monotonic() - began > BATCH_S):
+                        full, batch = batch, []
+                        writer.write(full)
+                        began = time.monotonic()
         finally:  # Also what came before a full disk or an interrupt.
-            _record(taken, known, ledger, rules)
-        ids |= {one.item.name: one.image.id for one in taken}
-    new = len(known) - known_before
-    return ImportReport(new, len(ids) - new, refused, ids)
+            writer.write(batch)
+        if stopped is not None:
+            raise stopped.error
+
+    def refuse(self, name: str, reason: str) -> None:
+        self.report.refused.append((name, reason))
+        if self.on_refused:
+            self.on_refused(name, reason)
+
+    def _collect(
+        self, asked: Asked, outcome: Outcome | None, batch: list[tuple[Asked, Taken | None]]
+    ) -> None:
+        if asked.refusal:
+            self.refuse(asked.item.name, asked.refusal)
+        elif isinstance(outcome, Refused):
+            self.refuse(asked.item.name, outcome.reason)
+        elif not isinstance(outcome, Stopped):
+            batch.append((asked, outcome))
+        self.done += 1
+        if self.progress:
+            self.progress(self.done)
+
+    def _questions(self, items: Iterable[SourceItem]) -> Iterator[tuple[Asked, Request | None]]:
+        """Yields the items with what is to be read of them: nothing of those that are known."""
+        for page in _pages(items):
+            asked = [self._ask(item) for item in page]
+            keys = [one.key for one in asked if one.item.stamp and not one.refusal]
+            origins = {} if self.force else self.ledger.origins(keys)
+            for one in asked:
+                origin = origins.get(one.key)
+                if one.refusal:
+                    yield one, None
+                elif origin is not None and one.item.stamp and origin.stamp == one.item.stamp:
+                    one.radiograph_id = origin.radiograph_id
+                    yield one, None
+                else:
+                    yield one, request_of(one.item)
+
+    def _ask(self, item: SourceItem) -> Asked:
+        key = origin_key(self.rules.source, item.name, self.salt)
+        if item.problem:
+            return Asked(item, key, refusal=item.problem)
+        try:
+            return Asked(item, key, pseudonym(item.patient, self.salt))
+        except InvalidInputError as error:
+            return Asked(item, key, refusal=str(error))
 
 
-def _batches(items: Iterable[SourceItem]) -> Iterator[list[SourceItem]]:
-    iterator = iter(items)
-    while batch := list(islice(iterator, BATCH)):
-        yield batch
-
-
-def _take_in(item: SourceItem, pool: Pool, salt: str) -> _Taken:
-    payload = item.read().payload
-    patient = pseudonym(item.patient, salt)
-    return _Taken(item, pool.add(payload), patient)
-
-
-def _record(
-    taken: Sequence[_Taken],
-    known: dict[str, Radiograph],
-    ledger: RadiographLedger,
-    rules: _Rules,
-) -> None:
-    """Writes one batch to the ledger and adds what is new to `known`."""
-    splits = ledger.patient_splits({one.patient for one in taken})
-    new: dict[str, Radiograph] = {}
-    for one in taken:
-        if one.image.id not in known and one.image.id not in new:
-            new[one.image.id] = _radiograph(one, splits.get(one.patient), rules)
-    ledger.add_radiographs(list(new.values()))
-    known.update(new)
-    ledger.record_readings(
-        [
-            # The time of the first import, so that a repeated import tells nothing new.
-            Reading(
-                one.image.id, REFERENCE_READER, one.item.values, known[one.image.id].imported_at
-            )
-            for one in taken
-            if one.item.values and known[one.image.id].split in rules.reference_splits
-        ]
-    )
-
-
-def _radiograph(one: _Taken, split: Split | None, rules: _Rules) -> Radiograph:
-    return Radiograph(
-        id=one.image.id,
-        patient=one.patient,
-        split=split or split_of(one.patient, rules.salt, rules.calibration_share, rules.test_share),
-        source=rules.source,
-        path=one.image.path,
-        width=one.image.width,
-        height=one.image.height,
-        imported_at=datetime.now(UTC),
-    )
+def _pages(items: Iterable[SourceItem]) -> Iterator[list[SourceItem]]:
+    """Yields the items in pages that are full or took a second to list."""
+    page: list[SourceItem] = []
+    began = time.monotonic()
+    for item in items:
+        page.append(item)
+        if len(page) >= BATCH or time.monotonic() - began > PAGE_S:
+            yield page
+            page = []
+            began = time.monotonic()
+    if page:
+        yield page

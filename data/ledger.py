@@ -15,14 +15,17 @@ from sqlalchemy import delete, insert, select
 
 from data import (
     ledger_chain,
+    ledger_imports,
     ledger_predictions,
     ledger_radiographs,
     ledger_readings,
     ledger_runs,
+    ledger_snapshot,
     ledger_versions,
 )
-from data.domain import DatasetVersion, Prediction, Radiograph, Reading, Split
+from data.domain import DatasetVersion, Prediction, Radiograph, Reading, Split, Value
 from data.errors import LedgerError
+from data.import_records import ImportBatch, NearDuplicate, Origin
 from data.ledger_database import CHUNK, Database
 from data.ledger_events import GENESIS, Event, EventKind, Head, check_chain
 from data.ledger_schema import state
@@ -154,6 +157,11 @@ class Ledger:
         with self._database.read() as connection:
             return ledger_radiographs.list_radiographs(connection, split)
 
+    def radiographs_among(self, radiograph_ids: Collection[str]) -> dict[str, Radiograph]:
+        """Returns id -> radiograph of those of these ids that are known."""
+        with self._database.read() as connection:
+            return ledger_radiographs.radiographs_among(connection, radiograph_ids)
+
     def count_radiographs(self, split: Split | None = None) -> int:
         """Counts the radiographs of a split (all if None)."""
         with self._database.read() as connection:
@@ -186,6 +194,58 @@ class Ledger:
         """Returns the id of the radiograph that a task shows."""
         with self._database.read() as connection:
             return ledger_radiographs.radiograph_of_task(connection, project, task)
+
+    # Imports
+
+    def record_import(self, batch: ImportBatch, fingerprints_known: int) -> bool:
+        """Writes one batch of an import; what is known already is left, values are taken over.
+
+        Args:
+            batch: The radiographs and all that is told of them.
+            fingerprints_known: How many fingerprints the importer compared with.
+
+        Returns:
+            False, and nothing is written, if the ledger holds another number of fingerprints: a
+            second import runs, and its films must be compared with this batch first.
+
+        Raises:
+            LedgerError: A patient's radiograph comes with another split than the patient has, or
+                something is told of a radiograph that the ledger does not know.
+            NotFoundError: A reference is told of a radiograph that the ledger does not know.
+        """
+        with self._database.write() as connection:
+            return ledger_imports.record_import(connection, batch, fingerprints_known)
+
+    def fingerprints(self) -> dict[str, bytes]:
+        """Returns radiograph id -> fingerprint, sorted by id."""
+        with self._database.read() as connection:
+            return dict(ledger_imports.list_fingerprints(connection))
+
+    def near_duplicates(self) -> list[NearDuplicate]:
+        """Returns all pairs of radiographs that show the same film, sorted."""
+        with self._database.read() as connection:
+            return ledger_imports.list_near_duplicates(connection)
+
+    def origins(self, keys: Collection[str]) -> dict[str, Origin]:
+        """Returns those of these keys that were imported, with what became of them."""
+        with self._database.read() as connection:
+            return ledger_imports.list_origins(connection, keys)
+
+    def source_values(
+        self, radiograph_ids: Collection[str] | None = None
+    ) -> dict[str, Mapping[str, Value]]:
+        """Returns radiograph id -> what its source says of it, in every split; sorted by id.
+
+        Args:
+            radiograph_ids: Only of these; None: of all.
+        """
+        with self._database.read() as connection:
+            return ledger_imports.list_source_values(connection, radiograph_ids)
+
+    def with_reference(self, radiograph_ids: Collection[str]) -> set[str]:
+        """Returns those of these radiographs that have a reference reading."""
+        with self._database.read() as connection:
+            return ledger_imports.with_reference(connection, radiograph_ids)
 
     # Readings
 
@@ -240,11 +300,21 @@ class Ledger:
                 ledger_readings.list_readings(connection, include_withdrawn=False),
             )
 
-    def changed_radiographs(self, after: int) -> int:
-        """Counts the radiographs whose label an expert changed after event `after`.
+    def label_snapshot(self, after: Head | None = None) -> ledger_snapshot.LabelSnapshot:
+        """Returns what a dataset version is made of, as one moment of the ledger.
 
-        A reading was recorded, changed, withdrawn or revived. Not counted: references, and
-        readings that were withdrawn (skipped) from the beginning.
+        Args:
+            after: Only radiographs whose readings changed after this event are wanted. If this
+                ledger does not hold exactly this event, all are returned.
+        """
+        with self._database.read() as connection:
+            return ledger_snapshot.take_snapshot(connection, after)
+
+    def changed_radiographs(self, after: int) -> int:
+        """Counts the radiographs that can be learnt from anew since event `after`.
+
+        A reading was recorded, changed, withdrawn or revived. Not counted: references in the
+        held-out splits, and readings that were withdrawn (skipped) from the beginning.
         """
         with self._database.read() as connection:
             return ledger_readings.count_changed(connection, after)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from sqlalchemy import Connection, RowMapping, Select, func, insert, select, upd
 from data.domain import Radiograph, Split
 from data.errors import LedgerError, NotFoundError
 from data.ledger_database import rows_among
-from data.ledger_events import utc_text, utc_time
+from data.ledger_events import canonical_json, utc_text, utc_time
 from data.ledger_schema import patients, radiographs, task_links
 
 
@@ -18,7 +19,7 @@ def add_radiographs(connection: Connection, new: Sequence[Radiograph]) -> int:
     """Adds those that are not there yet; see `Ledger.add_radiographs`."""
     known = _known(connection, {radiograph.id for radiograph in new})
     fresh = {item.id: item for item in reversed(new) if item.id not in known}
-    _settle_splits(connection, {(item.patient, item.split) for item in new})
+    settle_splits(connection, {(item.patient, item.split) for item in new})
     if fresh:
         connection.execute(insert(radiographs), [_to_row(item) for item in fresh.values()])
     return len(fresh)
@@ -37,6 +38,12 @@ def list_radiographs(connection: Connection, split: Split | None) -> list[Radiog
     if split is not None:
         query = query.where(patients.c.split == split.value)
     return [_from_row(row) for row in connection.execute(query).mappings()]
+
+
+def radiographs_among(connection: Connection, wanted: Collection[str]) -> dict[str, Radiograph]:
+    """Returns id -> radiograph of those that are known."""
+    rows = rows_among(connection, _all(), radiographs.c.id, wanted)
+    return {row["id"]: _from_row(row) for row in rows}
 
 
 def count_radiographs(connection: Connection, split: Split | None) -> int:
@@ -112,7 +119,7 @@ def _known(connection: Connection, wanted: Collection[str]) -> set[str]:
     return {row["id"] for row in rows}
 
 
-def _settle_splits(connection: Connection, wanted: Collection[tuple[str, Split]]) -> None:
+def settle_splits(connection: Connection, wanted: Collection[tuple[str, Split]]) -> None:
     """Fixes the split of patients who have none; refuses another one for those who have."""
     settled = patient_splits(connection, {patient for patient, _ in wanted})
     fresh: dict[str, Split] = {}
@@ -141,6 +148,7 @@ def _to_row(item: Radiograph) -> dict[str, Any]:
         "width": item.width,
         "height": item.height,
         "imported_at": utc_text(item.imported_at),
+        "metadata": canonical_json(item.metadata),
     }
 
 
@@ -154,4 +162,5 @@ def _from_row(row: RowMapping) -> Radiograph:
         width=row["width"],
         height=row["height"],
         imported_at=utc_time(row["imported_at"]),
+        metadata=json.loads(row["metadata"]),
     )

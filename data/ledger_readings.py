@@ -15,13 +15,13 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, bindparam, func, insert, select, update
 
-from data.domain import REFERENCE_READER, Reading
+from data.domain import REFERENCE_READER, Reading, Split
 from data.errors import InvalidInputError
 from data.ledger_chain import append_events
 from data.ledger_database import rows_among
 from data.ledger_events import EventKind, canonical_json, utc_text, utc_time
 from data.ledger_radiographs import require_radiographs
-from data.ledger_schema import readings
+from data.ledger_schema import patients, radiographs, readings
 
 ANNOTATION = re.compile(r"(\d{1,9}):(\d{1,18})", re.ASCII)
 """`<project>:<annotation>`."""
@@ -114,6 +114,13 @@ def list_readings(connection: Connection, include_withdrawn: bool) -> list[Readi
     return [_from_row(row) for row in connection.execute(query).mappings()]
 
 
+def readings_among(connection: Connection, wanted: Collection[str]) -> list[Reading]:
+    """Returns the live readings of these radiographs, sorted by radiograph and reading."""
+    query = select(readings).where(readings.c.withdrawn.is_(False))
+    rows = rows_among(connection, query, readings.c.radiograph_id, wanted)
+    return [_from_row(row) for row in sorted(rows, key=_radiograph_and_key)]
+
+
 def find_reading(connection: Connection, annotation: str) -> Reading | None:
     """Returns the reading of `<project>:<annotation>`."""
     if not ANNOTATION.fullmatch(annotation):
@@ -132,11 +139,20 @@ def live_annotations(connection: Connection, project: int) -> set[int]:
 
 
 def count_changed(connection: Connection, after: int) -> int:
-    """Counts the radiographs whose label an expert changed; see `Ledger.changed_radiographs`."""
-    query = select(func.count(readings.c.radiograph_id.distinct())).where(
-        readings.c.label_event > after, readings.c.reader != REFERENCE_READER
+    """Counts the radiographs whose label changed; see `Ledger.changed_radiographs`."""
+    held_out_reference = (readings.c.reader == REFERENCE_READER) & (
+        patients.c.split != Split.TRAIN.value
+    )
+    query = (
+        select(func.count(readings.c.radiograph_id.distinct()))
+        .select_from(readings.join(radiographs).join(patients))
+        .where(readings.c.label_event > after, ~held_out_reference)
     )
     return connection.execute(query).scalar_one()
+
+
+def _radiograph_and_key(row: RowMapping) -> tuple[str, str]:
+    return row["radiograph_id"], row["key"]
 
 
 def _store(connection: Connection, changes: Sequence[Change]) -> int:

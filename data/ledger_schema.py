@@ -20,7 +20,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA_VERSION = "0001"
+SCHEMA_VERSION = "0002"
 """The newest revision in `migrations/versions`."""
 
 VERSION_TABLE = "ledger_version"
@@ -74,7 +74,42 @@ radiographs = Table(
     Column("width", Integer, nullable=False),
     Column("height", Integer, nullable=False),
     Column("imported_at", Text, nullable=False),
+    Column("metadata", Text, nullable=False, server_default="{}"),
 )
+
+fingerprints = Table(
+    "fingerprints",
+    metadata,
+    Column("radiograph_id", Text, ForeignKey("radiographs.id"), primary_key=True),
+    # `image_fingerprint.fingerprint`, hexadecimal.
+    Column("film", Text, nullable=False),
+)
+
+near_duplicates = Table(
+    "near_duplicates",
+    metadata,
+    Column("one", Text, ForeignKey("radiographs.id"), primary_key=True),
+    Column("other", Text, ForeignKey("radiographs.id"), primary_key=True),
+    Column("distance", Double, nullable=False),
+)
+
+origins = Table(
+    "origins",
+    metadata,
+    # Keyed hash of a source's name and of what it calls the radiograph.
+    Column("key", Text, primary_key=True),
+    Column("radiograph_id", Text, ForeignKey("radiographs.id"), nullable=False),
+    Column("stamp", Text, nullable=False),
+)
+"""Which radiograph an item of a source became, without a name that may identify."""
+
+source_values = Table(
+    "source_values",
+    metadata,
+    Column("radiograph_id", Text, ForeignKey("radiographs.id"), primary_key=True),
+    Column("values", Text, nullable=False),
+)
+"""What its source says of a radiograph of any split; no reading, and nothing trains on it."""
 
 task_links = Table(
     "task_links",
@@ -89,7 +124,7 @@ readings = Table(
     metadata,
     # "<project>:<annotation>", or "reference:<radiograph>" for the reference reader.
     Column("key", Text, primary_key=True),
-    Column("radiograph_id", Text, ForeignKey("radiographs.id"), nullable=False, index=True),
+    Column("radiograph_id", Text, ForeignKey("radiographs.id"), nullable=False),
     Column("reader", Text, nullable=False),
     Column("project", Integer, index=True),
     Column("values", Text, nullable=False),
@@ -101,6 +136,8 @@ readings = Table(
     Column("seen_at", Text, nullable=False),
     # Last label event that changed what the radiograph's label may be; 0: none did.
     Column("label_event", Integer, nullable=False, index=True),
+    # Answers by itself which radiographs have several live readings.
+    Index("ix_readings_live", "radiograph_id", "withdrawn"),
 )
 
 predictions = Table(

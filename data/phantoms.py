@@ -97,6 +97,18 @@ def draw_phantoms(
     Raises:
         InvalidInputError: An argument lies outside its range.
     """
+    for name, truth, own in plan_phantoms(count, seed, size):
+        yield name, truth, draw_hand(truth.age_months, truth.sex, own, size)
+
+
+def plan_phantoms(
+    count: int, seed: int, size: int = 256
+) -> Iterator[tuple[str, PhantomTruth, int]]:
+    """Yields what `draw_phantoms` draws: name, truth, and the seed for `draw_hand`.
+
+    Raises:
+        InvalidInputError: An argument lies outside its range.
+    """
     if count < 0:
         raise InvalidInputError(f"The number of phantoms must not be negative, not {count}.")
     _check_seed_and_size(seed, size)
@@ -106,7 +118,7 @@ def draw_phantoms(
         age = round(YOUNGEST_MONTHS + (OLDEST_MONTHS - YOUNGEST_MONTHS) * share, 1)
         truth = PhantomTruth(age, anatomy.SEXES[number % 2], SIDE)
         own = int(np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)[0])
-        yield f"phantom-{number:06d}", truth, draw_hand(truth.age_months, truth.sex, own, size)
+        yield f"phantom-{number:06d}", truth, own
 
 
 def _check_seed_and_size(seed: int, size: int) -> None:

@@ -8,33 +8,28 @@ which says what is in it. So a version costs what it adds, however large the dat
 from __future__ import annotations
 
 import errno
-import importlib.util
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Collection, Iterable, Mapping
 from configparser import ConfigParser
-from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
+from typing import NamedTuple
 
 from data.atomic import storage_error, write_file
 from data.domain import Radiograph
 from data.errors import VersionError
-from data.git_calls import failure, isolated_environment
 from data.pool import pool_path
-from data.version_text import SHARD_COLUMNS, read_table, write_table
+from data.version_text import SHARD_COLUMNS, write_table
 
 FOLDER = "images"
 GITIGNORE = "/shard-*/\n"
 REMOTE = "storage"
 """DVC's name of the remote; `dvc_shards.py` uses the same."""
 _NO_LINKS = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EOPNOTSUPP}
-_PROGRAM = Path(__file__).with_name("dvc_shards.py")
 
 
-@dataclass(frozen=True, slots=True)
-class ShardedImage:
+class ShardedImage(NamedTuple):
     """Where an image lies.
 
     Attributes:
@@ -44,6 +39,25 @@ class ShardedImage:
 
     file: str
     size: int
+
+
+class Shards:
+    """What the shards of a work tree hold.
+
+    Attributes:
+        files: Radiograph id -> image file, relative to the repository.
+    """
+
+    def __init__(self, root: Path) -> None:
+        """Reads the tables of all shards."""
+        cells = _cells((root / f"{shard}.csv").read_text() for shard in shard_names(root))
+        self._ids, files, self._sizes = (cells[i :: len(SHARD_COLUMNS)] for i in range(3))
+        self.files: Mapping[str, str] = dict(zip(self._ids, files, strict=True))
+
+    def bytes_of(self, radiograph_ids: Collection[str]) -> int:
+        """Returns the size of the images of these radiographs, as far as they are in a shard."""
+        wanted = map(radiograph_ids.__contains__, self._ids)
+        return sum(map(int, compress(self._sizes, wanted)))
 
 
 def shard_name(number: int) -> str:
@@ -63,18 +77,24 @@ def shard_names(root: Path) -> list[str]:
 
 def read_remote(root: Path) -> str:
     """Returns the DVC remote that holds all shards of the work tree; empty: none."""
+    file = root / ".dvc" / "config"
+    return remote_in(file.read_text()) if file.exists() else ""
+
+
+def remote_in(config_text: str) -> str:
+    """Returns the DVC remote that a text of `.dvc/config` names; empty: none."""
     config = ConfigParser(interpolation=None)
-    config.read(root / ".dvc" / "config")
+    config.read_string(config_text)
     return config.get(f"'remote \"{REMOTE}\"'", "url", fallback="").strip("\"'")
 
 
-def read_shards(root: Path) -> dict[str, ShardedImage]:
-    """Returns radiograph id -> image for all shards of the work tree."""
-    return {
-        row["id"]: ShardedImage(row["file"], int(row["bytes"]))
-        for shard in shard_names(root)
-        for row in read_table((root / f"{shard}.csv").read_text())
-    }
+def read_shard(root: Path, number: int) -> dict[str, str]:
+    """Returns radiograph id -> file name of one shard; none if the work tree does not hold it."""
+    table = root / shard_files(number)[0]
+    cells = _cells([table.read_text()]) if table.exists() else []
+    width = len(SHARD_COLUMNS)
+    names = (Path(file).name for file in cells[1::width])
+    return dict(zip(cells[::width], names, strict=True))
 
 
 def plan_shard(
@@ -107,57 +127,39 @@ def make_shard(root: Path, number: int, images: Mapping[str, ShardedImage], pool
         StorageError: The disk is full.
     """
     remove_shard(root, number)
-    try:
-        (root / shard_name(number)).mkdir(parents=True)
-        for radiograph_id, image in images.items():
-            place = root / image.file
-            _link(pool_path(pool, radiograph_id, place.name), place)
-    except OSError as error:
-        raise storage_error(error, root / shard_name(number)) from error
+    link_images(root / shard_name(number), {k: Path(i.file).name for k, i in images.items()}, pool)
     rows = [{"id": key, "file": i.file, "bytes": str(i.size)} for key, i in images.items()]
     write_file(root / shard_files(number)[0], write_table(SHARD_COLUMNS, rows).encode())
 
 
-def remove_shard(root: Path, number: int) -> None:
-    """Removes what an interrupted commit left of a shard."""
-    shutil.rmtree(root / shard_name(number), ignore_errors=True)
-    for name in shard_files(number):
-        (root / name).unlink(missing_ok=True)
-
-
-def call_dvc(root: Path, *arguments: str, kept_open: Collection[int] = ()) -> None:
-    """Runs the program `dvc_shards.py`, which knows DVC.
+def link_images(folder: Path, names: Mapping[str, str], pool: Path) -> None:
+    """Makes a folder of images that lie in the pool, wholly or not at all.
 
     Args:
-        root: The repository.
-        arguments: For the program.
-        kept_open: File descriptors that it inherits; see `writer_lock`.
+        folder: Must not exist.
+        names: Radiograph id -> name of its file.
+        pool: The pool.
 
     Raises:
-        VersionError: DVC is missing or reports an error, such as a remote that does not answer.
-        StorageError: The disk is full.
+        StorageError: The disk is full, or the pool lacks an image.
     """
-    if importlib.util.find_spec("dvc") is None:
-        raise VersionError("DVC is not installed in the environment of Carpal.")
-    private = root / ".dvc" / "tmp"
-    environment = {
-        **isolated_environment(),
-        "DVC_NO_ANALYTICS": "1",
-        "DVC_GLOBAL_CONFIG_DIR": str(private / "no-user-configuration"),
-        "DVC_SYSTEM_CONFIG_DIR": str(private / "no-system-configuration"),
-        "DVC_SITE_CACHE_DIR": str(private / "site"),
-    }
-    # -P: the modules beside the program must not shadow those that DVC imports.
-    done = subprocess.run(
-        [sys.executable, "-P", str(_PROGRAM), str(root), *arguments],
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        pass_fds=tuple(kept_open),
-        check=False,
-    )
-    if done.returncode:
-        raise failure("DVC", done.stderr.decode(errors="replace"), root)
+    draft = folder.with_name(f"{folder.name}.part")
+    try:
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(parents=True)
+        for radiograph_id, name in names.items():
+            _link(pool_path(pool, radiograph_id, name), draft / name)
+        draft.replace(folder)
+    except OSError as error:
+        raise storage_error(error, folder) from error
+
+
+def remove_shard(root: Path, number: int) -> None:
+    """Removes what an interrupted commit left of a shard."""
+    for folder in (shard_name(number), f"{shard_name(number)}.part"):
+        shutil.rmtree(root / folder, ignore_errors=True)
+    for name in shard_files(number):
+        (root / name).unlink(missing_ok=True)
 
 
 def _link(source: Path, place: Path) -> None:
@@ -167,3 +169,9 @@ def _link(source: Path, place: Path) -> None:
         if error.errno not in _NO_LINKS:
             raise
         shutil.copyfile(source, place)
+
+
+def _cells(tables: Iterable[str]) -> list[str]:
+    """Returns the cells of tables without quoted cells, one after the other, without the heads."""
+    bodies = (table.partition("\n")[2] for table in tables)
+    return "".join(bodies).replace("\n", ",").split(",")[:-1]

@@ -7,7 +7,6 @@ withdrawn later can move a patient from one split to another.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 
 from data.domain import Split
@@ -29,6 +28,15 @@ def pseudonym(patient: str, salt: str) -> str:
     if not patient.strip():
         raise InvalidInputError("The patient's identifier is empty.")
     return _keyed_hash(f"patient:{patient.strip()}", salt).hex()[:PSEUDONYM_DIGITS]
+
+
+def origin_key(source: str, name: str, salt: str) -> str:
+    """Returns 32 hexadecimal digits that stand for an item of a source, whose name may identify.
+
+    Raises:
+        InvalidInputError: The salt is empty.
+    """
+    return _keyed_hash(f"origin:{source}\n{name}", salt).hex()[:32]
 
 
 def split_of(pseudonym: str, salt: str, calibration_share: float, test_share: float) -> Split:
@@ -61,4 +69,4 @@ def split_of(pseudonym: str, salt: str, calibration_share: float, test_share: fl
 def _keyed_hash(text: str, salt: str) -> bytes:
     if not salt:
         raise InvalidInputError("The workspace has no salt: set CARPAL_SALT or run carpal up.")
-    return hmac.new(salt.encode(), text.encode(), hashlib.sha256).digest()
+    return hmac.digest(salt.encode(), text.encode(), "sha256")

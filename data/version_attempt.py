@@ -11,16 +11,26 @@ from data.atomic import DRAFT_SUFFIX, write_file
 from data.errors import CarpalError
 from data.git_calls import Git
 from data.shards import FOLDER, remove_shard
+from data.version_tags import version_name
 
 _NOTE = ".git/carpal-attempt.json"
 """Says which version is under way, on top of which commit; git does not look at it."""
+
+INDEX = "carpal-index"
+"""In `.git`: the index in which a proposal is put together, beside the work tree's."""
+
+PROPOSED = "refs/carpal/proposals"
+"""Our own record of proposals, which outlives the branch that people see."""
+
+NO_VERSION = 0
+"""The number of an attempt that moves the work tree and makes no version."""
 
 
 @contextmanager
 def attempt(git: Git, number: int) -> Iterator[None]:
     """Notes that version `number` is under way; undoes everything if the body fails.
 
-    The caller holds the writer lock and has called `recover`.
+    The caller holds the writer lock, has called `recover`, and the work tree is clean.
     """
     base = git.run("rev-parse", "HEAD").strip()
     note = {"number": number, "base": base}
@@ -52,10 +62,15 @@ def recover(git: Git) -> None:
     number, base = int(note["number"]), str(note["base"])
     for left in _leftovers(git.root):
         left.unlink(missing_ok=True)
-    if not git.run("tag", "--list", f"v{number:04d}"):
+    if not _is_done(git, number):
         git.run("reset", "--quiet", "--hard", base)
         remove_shard(git.root, number)
     (git.root / _NOTE).unlink()
+
+
+def _is_done(git: Git, number: int) -> bool:
+    name = version_name(number)
+    return bool(git.run("for-each-ref", f"refs/tags/{name}", f"{PROPOSED}/{name}"))
 
 
 def _leftovers(root: Path) -> Iterator[Path]:
@@ -66,3 +81,4 @@ def _leftovers(root: Path) -> Iterator[Path]:
     yield root / ".dvc" / "tmp" / "rwlock"
     for folder in (root, root / FOLDER, store):
         yield from folder.glob(f".*{DRAFT_SUFFIX}")
+    yield store / INDEX

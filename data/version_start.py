@@ -6,17 +6,15 @@ import shutil
 from pathlib import Path
 
 from data.atomic import storage_error, write_file
+from data.dvc_calls import call_dvc
 from data.errors import VersionError
 from data.git_calls import Git
-from data.shards import FOLDER, GITIGNORE, call_dvc
+from data.shards import FOLDER, GITIGNORE
 
 BRANCH = "main"
 
-LOOSE_OBJECTS = 500
-"""Each version writes its tables anew; after so many objects git keeps only the differences."""
 
-
-def start_repository(root: Path, author: str, lock: int) -> None:
+def start_repository(root: Path, author: str, lock: int, branch: str = BRANCH) -> None:
     """Makes `root` a git + DVC repository with one commit and no version.
 
     It is made beside `root` and moved there when it is complete.
@@ -25,6 +23,7 @@ def start_repository(root: Path, author: str, lock: int) -> None:
         root: Must be missing or an empty folder.
         author: `Name <address>`.
         lock: File descriptor of the writer lock, which the caller holds.
+        branch: That versions are committed on.
 
     Raises:
         VersionError: The folder holds other files, or git or DVC failed.
@@ -36,15 +35,15 @@ def start_repository(root: Path, author: str, lock: int) -> None:
             raise VersionError(f"{root} holds other files: choose an empty folder.")
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(parents=True)
-        _fill(Git(draft, author, (lock,)))
+        _fill(Git(draft, author, (lock,)), branch)
         draft.replace(root)
     except OSError as error:
         raise storage_error(error, root) from error
 
 
-def _fill(git: Git) -> None:
-    git.run("init", "--quiet", "--template=", f"--initial-branch={BRANCH}")
-    git.run("config", "gc.auto", str(LOOSE_OBJECTS))
+def _fill(git: Git, branch: str) -> None:
+    git.run("init", "--quiet", "--template=", f"--initial-branch={branch}")
+    git.run("config", "gc.auto", "0")  # `version_tidying.py` does it.
     call_dvc(git.root, "--initialise", kept_open=git.kept_open)
     write_file(git.root / ".gitattributes", b"* -text\n")
     write_file(git.root / FOLDER / ".gitignore", GITIGNORE.encode())

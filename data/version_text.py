@@ -12,12 +12,15 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from data.domain import LabelledRadiograph, Split, TaskSpec, Value
+from data.domain import LabelledRadiograph, TaskSpec, Value
 from data.errors import InvalidInputError, VersionError
 from data.values import format_value, parse_value
 
 Row = dict[str, str]
 """One row of a table: column -> cell."""
+
+Readers = Mapping[str, int]
+"""Reader -> rows that this reader has read."""
 
 SPLIT_COLUMNS = ("id", "patient", "split")
 SHARD_COLUMNS = ("id", "file", "bytes")
@@ -59,6 +62,8 @@ class VersionFacts:
         committed_at: UTC.
         splits_csv: The text of `splits.csv`.
         image_bytes: Size of all images of the rows together.
+        rules: Hash of the rules that made the labels out of the readings; see `version_rules.py`.
+        overwrites: Which change of the tables by hand the version takes back; empty: none.
     """
 
     name: str
@@ -68,6 +73,8 @@ class VersionFacts:
     committed_at: datetime
     splits_csv: str
     image_bytes: int
+    rules: str = ""
+    overwrites: str = ""
 
 
 def label_columns(spec: TaskSpec) -> tuple[str, ...]:
@@ -105,11 +112,20 @@ def label_rows(
 
 
 def write_table(columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> str:
-    """Writes a CSV table (RFC 4180, but lines end with a line feed); other cells are left out."""
+    """Writes a CSV table (RFC 4180, but lines end with a line feed); other cells are left out.
+
+    Raises:
+        VersionError: A cell holds a line break: each row is one line, so that git shows it as one.
+    """
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, columns, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        cells = [row.get(column, "") for column in columns]
+        broken = next((cell for cell in cells if "\n" in cell or "\r" in cell), None)
+        if broken is not None:
+            raise VersionError(f"{broken!r} holds a line break and cannot be put into a table.")
+        writer.writerow(cells)
     return buffer.getvalue()
 
 
@@ -158,38 +174,45 @@ def compare(old: Iterable[Row], new: Iterable[Row], values: Collection[str]) -> 
     )
 
 
-def check_splits(old: Iterable[Row], new: Iterable[Row]) -> None:
-    """Proves that every patient is in one split, and in the one of the version before.
+def check_splits(patients: Sequence[str], splits: Sequence[str]) -> None:
+    """Proves that every patient is in one split.
+
+    Args:
+        patients: Of every row of a version, and of those of the one before it that changed.
+        splits: Of the same rows.
 
     Raises:
         VersionError: A patient is in two splits, or has moved.
     """
-    places: dict[str, str] = {}
-    for row in (*old, *new):
-        place = places.setdefault(row["patient"], row["split"])
-        if place != row["split"]:
+    places = dict(zip(patients, splits, strict=True))
+    for patient, split, place in zip(
+        patients, splits, map(places.__getitem__, patients), strict=True
+    ):
+        if split != place:
+            one, other = sorted((split, place))
             raise VersionError(
-                f"Patient {row['patient']} is in {place} and in {row['split']}: a patient stays "
+                f"Patient {patient} is in {one} and in {other}: a patient stays "
                 "in one split for ever. Was the workspace's salt changed?"
             )
 
 
-def patients_by_split(rows: Iterable[Mapping[str, str]]) -> dict[Split, set[str]]:
-    """Returns the patients of each split."""
-    patients: dict[Split, set[str]] = {split: set() for split in Split}
-    for row in rows:
-        patients[Split(row["split"])].add(row["patient"])
-    return patients
+def commit_message(facts: VersionFacts, labels: int, experts: int, readers: Readers) -> str:
+    """Writes the message of a version's commit and tag; its last lines are git trailers.
 
-
-def commit_message(facts: VersionFacts, rows: Sequence[Row]) -> str:
-    """Writes the message of a version's commit and tag; its last lines are git trailers."""
+    Args:
+        facts: What is told of the version.
+        labels: Rows of `labels.csv`.
+        experts: Those of them whose values come from readers.
+        readers: Reader -> rows that this reader has read.
+    """
     trailers = {
-        "Readers": ", ".join(readers_of(rows)),
+        "Readers": ", ".join(f"{reader} ({count})" for reader, count in readers.items()),
         "Trigger": facts.trigger,
         "Ledger-Head": f"{facts.ledger_head[0]} {facts.ledger_head[1]}",
-        "Labels": str(len(rows)),
-        "Expert-Labels": str(sum(row["reference"] != "true" for row in rows)),
+        "Labels": str(labels),
+        "Expert-Labels": str(experts),
+        **({"Rules": facts.rules} if facts.rules else {}),
+        **({"Overwrites": facts.overwrites} if facts.overwrites else {}),
     }
     lines = (f"{key}: {' '.join(text.split()) or '-'}" for key, text in trailers.items())
     return f"{facts.name}: {facts.changes}\n\n" + "\n".join(lines) + "\n"
@@ -198,11 +221,6 @@ def commit_message(facts: VersionFacts, rows: Sequence[Row]) -> str:
 def read_trailers(message: str) -> dict[str, str]:
     """Returns the trailers of a message that `commit_message` wrote."""
     return dict(re.findall(r"^([A-Z][A-Za-z-]+): (.*)$", message, re.MULTILINE))
-
-
-def readers_of(rows: Iterable[Mapping[str, str]]) -> list[str]:
-    """Returns everybody who read one of these radiographs, sorted."""
-    return sorted({reader for row in rows for reader in row["readers"].split(";") if reader})
 
 
 def instant(moment: datetime) -> datetime:

@@ -8,40 +8,47 @@ lock either finds the tag, or puts everything back to where it was and starts ov
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from data.atomic import write_file
-from data.domain import DatasetVersion, Example, LabelledRadiograph, Split, TaskSpec
+from data.agreement import LabelNoise
+from data.domain import DatasetVersion, LabelledRadiograph, TaskSpec
 from data.errors import NotFoundError, VersionError
 from data.git_calls import Git
-from data.pool import Pool, pool_path
-from data.shards import (
-    ShardedImage,
-    call_dvc,
-    make_shard,
-    plan_shard,
-    read_remote,
-    read_shards,
-    shard_files,
-    shard_name,
-    shard_names,
-)
-from data.version_attempt import attempt, is_under_way, recover
-from data.version_draft import LABELS, VersionDraft, draft_version
+from data.version_acceptance import Acceptance
+from data.version_attempt import is_under_way, recover
+from data.version_commit import Committer, hand_edits
+from data.version_draft import LABELS, SPLITS, LabelState
+from data.version_history import VersionHistory
+from data.version_proposals import Proposal, open_proposal
+from data.version_remote import GitRemote, remote_address
 from data.version_start import BRANCH, start_repository
-from data.version_text import Row, instant, read_table, read_trailers, row_values
+from data.version_tags import read_tag, version_names
+from data.version_text import instant, read_trailers
+from data.version_tidying import tidy
 from data.writer_lock import writer_lock
 
-DVC_CONFIG = ".dvc/config"
 LOCK_WAIT_S = 120.0
 """A version with 10,000 new images takes 5 s on a quiet machine, without a remote far away."""
 
-_VERSION = re.compile(r"v(\d{4,9})", re.ASCII)
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """A version that the next one can be written against.
+
+    Attributes:
+        version: Its name.
+        ledger_head: Sequence number and hash of the last ledger event that it contains.
+    """
+
+    version: str
+    ledger_head: tuple[int, str]
 
 
-class DatasetRepository:
+class DatasetRepository(VersionHistory):
     """The dataset repository of a workspace.
 
     Attributes:
@@ -49,6 +56,9 @@ class DatasetRepository:
         pool: The pool that images are linked from.
         spec: The task.
         remote: DVC remote that every version is pushed to; empty: none.
+        git_remote: git remote that every version is pushed to; empty: none.
+        branch: Branch that versions are committed on.
+        review: A version is proposed on a branch of its own, and counts once it is merged.
     """
 
     def __init__(
@@ -59,6 +69,10 @@ class DatasetRepository:
         author: str,
         remote: str = "",
         lock_wait_s: float = LOCK_WAIT_S,
+        *,
+        git_remote: str = "",
+        branch: str = BRANCH,
+        review: bool = False,
     ) -> None:
         """Opens the repository; it need not exist yet.
 
@@ -70,17 +84,20 @@ class DatasetRepository:
             remote: DVC remote, a folder or a URL such as `s3://bucket/path`. The next version
                 after a change pushes all images to the new one.
             lock_wait_s: Longest wait for another writer, seconds.
+            git_remote: git remote, a folder or a URL.
+            branch: Branch that versions are committed on.
+            review: Propose versions instead of committing them to the branch.
 
         Raises:
             VersionError: The author is written in another form.
         """
-        self.root = root.resolve()
-        self.pool = pool.resolve()
-        self.spec = spec
+        super().__init__(root, pool, spec, author)
         self.remote = remote if "://" in remote or not remote else str(Path(remote).resolve())
+        self.git_remote = remote_address(git_remote)
+        self.branch = branch
+        self.review = review
         self._author = author
         self._lock_wait_s = lock_wait_s
-        self._git = Git(self.root, author)
 
     def initialise(self) -> None:
         """Makes the repository, wholly or not at all; does nothing if it exists.
@@ -92,78 +109,9 @@ class DatasetRepository:
         if not self._exists():
             with writer_lock(self._lock_file, self._lock_wait_s) as lock:
                 if not self._exists():
-                    start_repository(self.root, self._author, lock)
+                    start_repository(self.root, self._author, lock, self.branch)
 
-    def versions(self) -> list[str]:
-        """Returns the names of all versions, oldest first."""
-        names = self._git.run("tag", "--list", "v*").split() if self._exists() else []
-        return sorted((n for n in names if _VERSION.fullmatch(n)), key=lambda name: int(name[1:]))
-
-    def latest(self) -> str | None:
-        """Returns the name of the latest version."""
-        return next(reversed(self.versions()), None)
-
-    def describe(self, version: str) -> DatasetVersion:
-        """Returns what the commit of a version says of it.
-
-        Raises:
-            NotFoundError: There is no such version.
-            VersionError: Its commit was not made by Carpal.
-        """
-        text = self._read(version, "log", "-1", "--format=%H%n%cI%n%B", f"refs/tags/{version}")
-        commit, date, message = text.split("\n", 2)
-        trailers = read_trailers(message)
-        try:
-            return DatasetVersion(
-                name=version,
-                commit=commit,
-                labels=int(trailers["Labels"]),
-                expert_labels=int(trailers["Expert-Labels"]),
-                last_event=int(trailers["Ledger-Head"].split()[0]),
-                committed_at=instant(datetime.fromisoformat(date)),
-            )
-        except (KeyError, ValueError) as error:
-            raise VersionError(
-                f"The commit of {version} lacks what a dataset version states: {error}."
-            ) from error
-
-    def rows(self, version: str) -> list[Row]:
-        """Returns the rows of `labels.csv` of a version: column -> cell.
-
-        Raises:
-            NotFoundError: There is no such version.
-        """
-        return read_table(self._read(version, "show", f"refs/tags/{version}:{LABELS}"))
-
-    def examples(self, version: str) -> list[Example]:
-        """Returns what a training of a version learns from and is judged by.
-
-        The paths lead into the pool, where the images lie whether or not DVC has checked them out.
-
-        Raises:
-            NotFoundError: There is no such version.
-            VersionError: A value is not one of the task.
-        """
-        return [
-            Example(
-                radiograph_id=row["id"],
-                path=pool_path(self.pool, row["id"], Path(row["image"]).name),
-                values=row_values(row, self.spec),
-                split=Split(row["split"]),
-            )
-            for row in self.rows(version)
-        ]
-
-    def image_path(self, radiograph_id: str) -> Path:
-        """Returns the image of a radiograph in the pool.
-
-        Raises:
-            NotFoundError: The pool does not hold it.
-        """
-        path = Pool(self.pool).find(radiograph_id)
-        if path is None:
-            raise NotFoundError(f"The pool does not hold radiograph {radiograph_id}.")
-        return path
+    # What state it is in
 
     def dirty(self) -> str:
         """Says why no version can be committed on top of the work tree; empty if one can.
@@ -172,21 +120,66 @@ class DatasetRepository:
         """
         if not self._exists() or is_under_way(self.root):
             return ""
-        changed = self._git.run("status", "--porcelain", "--untracked-files=no").splitlines()
+        state = self._git.run("status", "--porcelain=v2", "--branch", "--untracked-files=no")
+        changed = [line for line in state.splitlines() if not line.startswith("#")]
         if changed:
-            files = ", ".join(line[3:] for line in changed[:5])
+            files = ", ".join(line.split("\t")[0].split(" ")[-1] for line in changed[:5])
             return (
                 f"Somebody changed {files} in {self.root}: undo it with "
                 f"`git -C {self.root} restore --staged --worktree .`, or commit it."
             )
-        if not self._git.run("branch", "--show-current").strip():
+        heads = dict(re.findall(r"^# branch\.(oid|head) (.*)$", state, re.MULTILINE))
+        return self._astray(heads["head"], heads["oid"])
+
+    def unpushed(self, version: str) -> str:
+        """Says why the remotes that are set lack a version; empty: they have it.
+
+        What the remotes hold is known from the last push; nothing is asked over the network.
+
+        Raises:
+            NotFoundError: There is no such version.
+        """
+        if version not in self.versions():
+            raise NotFoundError(f"There is no dataset version {version!r}.")
+        if not self._committer(self._git).images_are_there():
             return (
-                f"{self.root} is on no branch: go back with `git -C {self.root} switch {BRANCH}`."
+                f"The images of {version} are not in {self.remote} yet: it was set "
+                "later, and the next push brings them there."
             )
+        return self._remote(self._git).unpushed(version)
+
+    def edited_by_hand(self) -> str:
+        """Says that somebody changed the tables on the branch after the latest version.
+
+        That is no error: the ledger is the truth, and the next version is written from it.
+        """
         latest = self.latest()
-        if latest and self._git.run("rev-list", "--max-count=1", f"HEAD..{latest}"):
-            return f"The branch of {self.root} does not contain {latest}: switch to one that does."
-        return ""
+        edits = hand_edits(self._git, latest) if latest else ""
+        return edits and (
+            f"{LABELS} or {SPLITS} on {self.branch} was changed by hand in commit {edits}: the "
+            "next version takes that back, because labels are changed in Label Studio."
+        )
+
+    def base(self, rules: str) -> Base | None:
+        """Returns the version that the next one can be written against.
+
+        Args:
+            rules: What makes labels out of readings now; see `version_rules.rules_of`.
+
+        Returns:
+            The latest version, if its labels were made by the same rules; otherwise None, and the
+            next version needs all labels.
+        """
+        latest = self.latest()
+        if latest is None:
+            return None
+        trailers = read_trailers(read_tag(self._git, latest).message)
+        seq, _, digest = trailers.get("Ledger-Head", "").partition(" ")
+        if trailers.get("Rules") != rules or not seq.isdecimal():
+            return None
+        return Base(latest, (int(seq), digest))
+
+    # What changes it
 
     def commit_version(
         self,
@@ -195,92 +188,188 @@ class DatasetRepository:
         trigger: str,
         ledger_head: tuple[int, str],
         committed_at: datetime,
-    ) -> DatasetVersion:
-        """Commits the labels as a new version, wholly or not at all.
+        since: str = "",
+        unlabelled: Collection[str] = (),
+        rules: str = "",
+        noise: LabelNoise | None = None,
+        near_duplicates: int | None = None,
+    ) -> DatasetVersion | Proposal:
+        """Commits the labels as a new version, or proposes it, wholly or not at all.
 
-        Pushes the images before the tag is set. Nothing changed since the latest version: nothing
-        is committed, and the latest version is returned.
+        Pushes the images before the tag is set, and the text after it: if the git remote does not
+        take that, the version is there all the same, and `unpushed` says why. Nothing changed
+        since the latest version: nothing is committed, and the latest version is returned. In
+        review mode an open proposal is returned as it is: what came since waits for the next one.
 
         Args:
-            rows: All labelled radiographs; what is missing here is withdrawn.
+            rows: All labelled radiographs; what is missing here is withdrawn. With `since`: only
+                those whose label may have changed.
             trigger: What asked for the version, for people.
             ledger_head: Sequence number and hash of the last ledger event that `rows` contain.
             committed_at: The time that the commit carries.
+            since: The version of `base` that `rows` and `unlabelled` are to be held against.
+            unlabelled: With `since`: radiographs that have no label now, whether they had one or
+                not.
+            rules: What made the labels; see `base`.
+            noise: How far readers agree, for `DATASET.md`.
+            near_duplicates: Pairs of radiographs that look alike, for `DATASET.md`.
 
         Raises:
             VersionError: A patient would be in two splits, an image is not in the pool, somebody
-                changed the work tree, another process writes for too long, or git or DVC failed.
+                changed the work tree, the git remote's branch went another way, another process
+                writes for too long, or git or DVC failed.
             StorageError: The disk is full.
         """
+        state = LabelState(
+            labelled=rows,
+            trigger=trigger,
+            ledger_head=ledger_head,
+            committed_at=instant(committed_at),
+            unlabelled=unlabelled if since else None,
+            rules=rules,
+            noise=noise,
+            near_duplicates=near_duplicates,
+        )
         self.initialise()
+        with self._writing() as git:
+            self._catch_up(git)
+            proposal = open_proposal(git)
+            if self.review and proposal and self._committer(git).is_up_to_date(proposal):
+                return self._shown(git, proposal)
+            self._acceptance(git).discard()
+            return self._commit(git, state, since)
+
+    def push(self) -> str:
+        """Pushes whatever the remotes lack.
+
+        Returns:
+            Why that was not possible; empty: they have everything, or none is set.
+
+        Raises:
+            VersionError: Somebody changed the work tree, or another process writes for too long.
+        """
+        if not self._exists():
+            return ""
+        with self._writing() as git:
+            try:
+                self._committer(git).move_images()
+            except VersionError as error:
+                return str(error)
+            return self._remote(git).push(version_names(git))
+
+    def proposals(self) -> list[Proposal]:
+        """Returns the versions that wait for a person: none or one."""
+        proposal = open_proposal(self._git) if self._exists() else None
+        if proposal is None:
+            return []
+        return [replace(proposal, unpushed=self._remote(self._git).lacks_proposal(proposal.name))]
+
+    def accept_merged(self) -> list[DatasetVersion]:
+        """Looks whether the open proposal was merged or rejected, here or at the git remote.
+
+        Safe to repeat, and quick where there is no proposal.
+
+        Returns:
+            The version that the proposal has become; none otherwise.
+
+        Raises:
+            VersionError: Somebody changed the work tree, or the git remote's branch went another
+                way, or another process writes for too long.
+        """
+        if not self._exists() or not self._acceptance(self._git).is_wanted():
+            return []
+        before = self.versions()
+        with self._writing() as git:
+            self._catch_up(git)
+            self._remote(git).push(version_names(git))
+        return [self.describe(name) for name in self.versions() if name not in before]
+
+    def tidy(self) -> bool:
+        """Packs the tables of many versions together, now and then; see `version_tidying.py`.
+
+        Returns:
+            Whether there was enough to do.
+
+        Raises:
+            VersionError: Another process writes for too long.
+        """
+        if not self._exists():
+            return False
+        tables = (self.root / name for name in (LABELS, SPLITS))
+        sizes = [path.stat().st_size for path in tables if path.exists()]
+        with writer_lock(self._lock_file, self._lock_wait_s) as lock:
+            return tidy(Git(self.root, self._author, (lock,)), sum(sizes))
+
+    def _commit(self, git: Git, state: LabelState, since: str) -> DatasetVersion | Proposal:
+        latest = self.latest()
+        if since and latest and since != latest:
+            # Another process was faster. What changed since an older version holds what changed
+            # since a newer one; but a newer one may have seen more than we have.
+            there = self.describe(latest)
+            if there.last_event >= state.ledger_head[0]:
+                return there
+            if self.base(state.rules) is None:
+                raise VersionError(
+                    f"{latest} was committed meanwhile under other rules: try again."
+                )
+        committer = self._committer(git)
+        name = committer.commit(state, latest)
+        proposal = open_proposal(git)
+        if proposal is not None:
+            return self._shown(git, proposal)
+        if name == latest:
+            committer.move_images()
+        self._remote(git).push(version_names(git))
+        return self.describe(name)
+
+    def _shown(self, git: Git, proposal: Proposal) -> Proposal:
+        return replace(proposal, unpushed=self._remote(git).push_proposal(proposal.name))
+
+    @contextmanager
+    def _writing(self) -> Iterator[Git]:
+        """Holds the writer lock over a clean work tree on the dataset branch."""
         with writer_lock(self._lock_file, self._lock_wait_s) as lock:
             git = Git(self.root, self._author, (lock,))
             recover(git)
             if reason := self.dirty():
                 raise VersionError(reason)
-            return self._commit(git, rows, trigger, ledger_head, instant(committed_at))
+            if git.run("branch", "--show-current").strip() != self.branch:
+                # `_astray` found the branch at the same commit, or not at all.
+                if not git.ask("rev-parse", "--quiet", "--verify", f"refs/heads/{self.branch}"):
+                    git.run("branch", self.branch)
+                git.run("symbolic-ref", "HEAD", f"refs/heads/{self.branch}")
+            yield git
 
-    def _commit(
-        self,
-        git: Git,
-        labelled: Sequence[LabelledRadiograph],
-        trigger: str,
-        ledger_head: tuple[int, str],
-        committed_at: datetime,
-    ) -> DatasetVersion:
+    def _catch_up(self, git: Git) -> None:
+        """Takes over what came to the git remote, and what people decided of a proposal."""
+        remote = self._remote(git)
+        remote.fetch()  # If it is down, the push at the end says so.
+        remote.fast_forward()
+        self._acceptance(git).settle()
+
+    def _astray(self, branch: str, commit: str) -> str:
+        """Says why the work tree's commit is not the one that the next version stands on."""
+        back = f"`git -C {self.root} switch {self.branch}`"
+        if branch == "(detached)":
+            return f"{self.root} is on no branch: go back with {back}."
+        if branch != self.branch:
+            there = f"refs/heads/{self.branch}"
+            tip = self._git.ask("rev-parse", "--quiet", "--verify", there)
+            if tip not in ("", commit):
+                return f"{self.root} is on {branch}, versions go to {self.branch}: go with {back}."
         latest = self.latest()
-        number = int(latest[1:]) + 1 if latest else 1
-        shards = read_shards(self.root)
-        missing = [row.radiograph for row in labelled if row.radiograph.id not in shards]
-        added = plan_shard(number, missing, self.pool)
-        draft = draft_version(
-            self.spec,
-            labelled,
-            self.rows(latest) if latest else [],
-            {**shards, **added},
-            number=number,
-            trigger=trigger,
-            ledger_head=ledger_head,
-            committed_at=committed_at,
-        )
-        if draft is None:
-            return self.describe(f"v{number - 1:04d}")
-        with attempt(git, number):
-            self._add_images(git, number, added)
-            self._add_text(git, draft, shard_files(number) if added else ())
-        return self.describe(draft.name)
+        if latest and self._git.run("rev-list", "--max-count=1", f"HEAD..{latest}"):
+            return f"The branch of {self.root} does not contain {latest}: switch to one that does."
+        return ""
 
-    def _add_images(self, git: Git, number: int, added: Mapping[str, ShardedImage]) -> None:
-        wanted: list[str] = []
-        shards = shard_names(self.root)
-        if added:
-            make_shard(self.root, number, added, self.pool)
-            wanted += ["--add", shard_name(number)]
-            shards.append(shard_name(number))
-        moved = read_remote(self.root) != self.remote
-        if moved:
-            wanted += ["--remote", self.remote]
-        if self.remote and (moved or added):  # A new remote has none of the images yet.
-            wanted += ["--push", *(shards if moved else shards[-1:])]
-        if wanted:
-            call_dvc(self.root, *wanted, kept_open=git.kept_open)
+    def _committer(self, git: Git) -> Committer:
+        return Committer(git, self.pool, self.spec, self.remote, self.review)
 
-    def _add_text(self, git: Git, draft: VersionDraft, shard: Sequence[str]) -> None:
-        for name, text in draft.texts.items():
-            write_file(self.root / name, text.encode())
-        git.run("add", "--", *draft.texts, DVC_CONFIG, *shard)
-        message = ("--cleanup=verbatim", "--file=-")
-        git.run("commit", "--quiet", *message, stdin=draft.message, at=draft.committed_at)
-        # From here on the version exists.
-        git.run("tag", *message, draft.name, stdin=draft.message, at=draft.committed_at)
+    def _remote(self, git: Git) -> GitRemote:
+        return GitRemote(git, self.git_remote, self.branch)
 
-    def _read(self, version: str, *arguments: str) -> str:
-        if version not in self.versions():
-            raise NotFoundError(f"There is no dataset version {version!r}.")
-        return self._git.run(*arguments)
-
-    def _exists(self) -> bool:
-        return (self.root / ".git").is_dir()
+    def _acceptance(self, git: Git) -> Acceptance:
+        return Acceptance(git, self._remote(git), self.pool)
 
     @property
     def _lock_file(self) -> Path:

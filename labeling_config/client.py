@@ -73,9 +73,10 @@ class LabelStudio(Connection):
         answer = self.request(method, path, body=body, timeout_s=BACKEND_TIMEOUT_S)
         return int(answer["id"]) if answer else 0
 
-    def tasks(self, project: int) -> Iterator[TaskState]:
-        """Yields every task of a project, by id, without annotations."""
-        return self._pages(project, [], "id,data,updated_at")
+    def tasks(self, project: int, after: int = 0) -> Iterator[TaskState]:
+        """Yields the tasks of a project with a greater id than `after`, by id, unannotated."""
+        for answer in self._answers(project, [], "id,data,updated_at", after=after):
+            yield task_state(answer)
 
     def annotated_tasks(
         self, project: int, changed_since: datetime | None = None
@@ -264,14 +265,20 @@ class LabelStudio(Connection):
             yield task_state(answer)
 
     def _answers(
-        self, project: int, filters: Sequence[Json], fields: str, *, everything: bool = False
+        self,
+        project: int,
+        filters: Sequence[Json],
+        fields: str,
+        *,
+        everything: bool = False,
+        after: int = 0,
     ) -> Iterator[Json]:
-        """Yields the tasks by id, until an answer is empty.
+        """Yields the tasks behind id `after` by id, until an answer is empty.
 
         A short answer is no sign of the end: Label Studio counts first and cuts the list by that
         count afterwards, so a task that joins the list in between pushes the last one out.
         """
-        last = 0
+        last = after
         while True:
             behind = [*filters, queries.behind(last)]
             params = queries.task_list(project, behind, fields, everything=everything)

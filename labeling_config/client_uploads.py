@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from http import HTTPStatus
 
 import requests
 
-from data.errors import ImageError, ServiceUnavailableError
+from data.errors import ImageError, NotFoundError, ServiceUnavailableError
 from labeling_config.client_connection import Connection
 
 CHUNK_BYTES = 64 * 1024
@@ -42,6 +43,11 @@ class Uploads(Connection):
                 allow_redirects=False,
                 timeout=self._timeout_s,
             ) as answer:
+                if answer.status_code == HTTPStatus.INTERNAL_SERVER_ERROR:
+                    # 1.23.2 does not answer 404; seen by asking for a file that never was.
+                    raise NotFoundError(
+                        f"Label Studio at {self.url} has no upload {path} that it hands out."
+                    )
                 if not answer.ok or answer.is_redirect:
                     raise self._error(answer, f"GET {path}")
                 for part in answer.iter_content(CHUNK_BYTES):

@@ -145,7 +145,8 @@ class _Batch:
             return _Decoded(image.radiograph.id, pixels, numbers, in_pool=True)
         payload = self._services.fetch_upload(image.address)
         pixels = decode(payload, self._services.limits)
-        return _Decoded(content_id(payload), pixels, numbers, in_pool=False)
+        adopted = self._services.ledger.radiograph(content_id(payload)) is not None
+        return _Decoded(content_id(payload), pixels, numbers, in_pool=adopted)
 
     def _predict(self, batch: list[_Decoded]) -> None:
         try:

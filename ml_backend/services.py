@@ -151,7 +151,7 @@ def _registry(settings: Settings) -> Registry:
 def _load_model(settings: Settings, spec: TaskSpec, folder: Path) -> Predictor:
     from trainer.predictor import Predictor
 
-    return Predictor.load(folder, settings.device, spec)
+    return Predictor.load(folder, settings.device, spec, assembly.mask_store(settings).find)
 
 
 def _project(ledger: SqlLedger) -> int | None:

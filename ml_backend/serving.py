@@ -13,7 +13,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.domain import Prediction
-from data.errors import CarpalError, ModelError, ServiceUnavailableError
+from data.errors import CarpalError, ImageError, ModelError, ServiceUnavailableError
 from ml_backend.metrics import MODEL_LOADS, Counters
 
 POLL_S = 0.5
@@ -263,7 +263,9 @@ class ModelServer:
                 f"Model {version} was trained for {predictor.spec_name!r}, not {self._task!r}."
             )
         ramp = np.tile(np.arange(TRIAL_SIZE, dtype=np.uint8) * 4, (TRIAL_SIZE, 1))
-        predictor.predict_images([ramp], ["trial"])
+        # A model that needs hand masks has none for the ramp, and says so.
+        with suppress(ImageError):
+            predictor.predict_images([ramp], ["trial"])
 
     def _serve(self, predictor: Predictor | None) -> None:
         if predictor is self._served.predictor and not self._served.error:

@@ -12,7 +12,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +19,10 @@ from numpy.typing import NDArray
 from data.domain import Radiograph
 from data.errors import ImageError, InvalidInputError, NotFoundError
 from data.images import content_id, decode
-from labeling_config.codec import LOCAL_FILES, local_file_of, radiograph_of_task_data
+from labeling_config.codec import local_file_of, radiograph_of_task_data
+from labeling_config.image_addresses import is_upload, path_on_label_studio
 from ml_backend.services import Services
 
-UPLOAD = re.compile(r"/data/upload/[0-9]+/(?!\.\.?$)[^/\\\x00-\x1f]+")
-"""Project and file name, with percent escapes undone."""
 CONTENT_ID = re.compile(r"[0-9a-f]{64}")
 
 
@@ -69,12 +67,10 @@ def image_of_task(services: Services, task: object) -> PoolImage | Upload:
     address = data.get(services.spec.image_key)
     if not isinstance(address, str) or not address:
         raise InvalidInputError(f"The task has no {services.spec.image_key!r}.")
-    path = _path_on_label_studio(services, address)
-    if path.startswith(LOCAL_FILES):
-        return _pool_image(services, path, data)
-    if UPLOAD.fullmatch(unquote(path)):
+    path = path_on_label_studio(address, services.settings.label_studio)
+    if is_upload(path):
         return Upload(path)
-    raise _refused()
+    return _pool_image(services, path, data)
 
 
 def read_pool_image(services: Services, image: PoolImage) -> NDArray[np.uint8]:
@@ -103,22 +99,3 @@ def _pool_image(services: Services, path: str, data: Mapping[str, object]) -> Po
     if named is not None and named != known.id:
         raise InvalidInputError("The task names one radiograph and shows another.")
     return PoolImage(known, file)
-
-
-def _path_on_label_studio(services: Services, address: str) -> str:
-    """Returns path and query of an address on the configured Label Studio."""
-    try:
-        parts = urlsplit(address)
-        if parts.scheme or parts.netloc:
-            home = urlsplit(services.settings.label_studio)
-            if (parts.scheme, parts.netloc) != (home.scheme, home.netloc):
-                raise _refused()
-    except ValueError as error:
-        raise _refused() from error
-    return f"{parts.path}?{parts.query}" if parts.query else parts.path
-
-
-def _refused() -> InvalidInputError:
-    return InvalidInputError(
-        "The image address leads neither into the pool nor to an upload of Label Studio."
-    )

@@ -25,6 +25,7 @@ from torch import Tensor
 from data.atomic import storage_error
 from data.domain import Target, TaskSpec
 from data.errors import ModelError, TrainingError
+from data.image_preparation import Preparation
 from trainer.calibration import Calibration
 from trainer.network import Network
 from trainer.options import TrainOptions
@@ -47,7 +48,8 @@ class ModelCard:
         options: How the model was trained.
         norms: Normalisation of the number targets.
         calibration: Intervals and temperatures.
-        preparation: `pixels.preparation_id` of the preprocessing at training.
+        preparation: How films are prepared, in training and for every prediction.
+        preparation_code: `pixels.preparation_id` of the modules that did it at training.
         dataset_version: Dataset version that it learnt from.
         provenance: Git commits and whatever else the caller wants kept.
         libraries: Library -> version at training.
@@ -64,7 +66,8 @@ class ModelCard:
     options: TrainOptions
     norms: Mapping[str, Norm]
     calibration: Calibration
-    preparation: str
+    preparation: Preparation
+    preparation_code: str
     dataset_version: str
     provenance: Mapping[str, str]
     libraries: Mapping[str, str]
@@ -91,12 +94,13 @@ class ModelCard:
             TypeError: A part has the wrong type or is unknown.
             ValueError: A part has an impossible value.
         """
-        rest = {k: v for k, v in content.items() if k != "format"}
+        rest = {k: v for k, v in with_preparation(content).items() if k != "format"}
         return cls(
             **rest
             | {
+                "preparation": Preparation.from_json(rest["preparation"]),
                 "targets": tuple(_target(item) for item in content["targets"]),
-                "options": TrainOptions.from_mapping(content["options"]),
+                "options": TrainOptions.from_mapping(rest["options"]),
                 "norms": {k: Norm(**v) for k, v in content["norms"].items()},
                 "calibration": Calibration.from_json(content["calibration"]),
                 "history": tuple(content["history"]),
@@ -209,6 +213,22 @@ def require_task(card: ModelCard, spec: TaskSpec) -> None:
             f"The targets of {spec.name} have changed since {card.model_version} was trained: "
             "train a new model."
         )
+
+
+def with_preparation(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Completes a card that was written before `preparation` said how films are prepared.
+
+    Such models were trained on films without their plain borders, and of those they are asked.
+    """
+    if not isinstance(content["preparation"], str):
+        return dict(content)
+    options = {"crop": "plain", **content["options"]}
+    return {
+        **content,
+        "options": options,
+        "preparation": Preparation(options["image_size"], "plain").to_json(),
+        "preparation_code": content["preparation"],
+    }
 
 
 def content_hash(weights: bytes, card: Mapping[str, Any]) -> str:

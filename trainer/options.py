@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from data.errors import InvalidInputError
+from data.image_preparation import BACKGROUNDS, CROPS
 
 PRECISIONS = ("auto", "32", "bf16")
 STARTS = ("scratch", "champion")
@@ -31,6 +32,20 @@ class TrainOptions:
 
     backbone: str = _option("test_resnet", "name of the timm backbone")
     image_size: int = _option(96, "side of the square that the model sees, pixels")
+    crop: str = _option(
+        "field",
+        "what the model sees: field (what was exposed), hand (what shows something in it), plain "
+        "(without plain borders), whole, or mask (a square around the hand mask)",
+    )
+    mask_crop: float = _option(
+        1.15, "side of the square around the hand mask, in multiples of its longer side"
+    )
+    background: str = _option(
+        "keep", "what lies outside the hand mask: keep, or remove (it becomes black)"
+    )
+    mask_edge: float = _option(
+        0.0, "seam in which a removed background fades, as a share of image_size; 0: none"
+    )
     epochs: int = _option(15, "passes over the training images, at least")
     min_steps: int = _option(500, "optimiser steps, at least: few images are passed more often")
     batch_size: int = _option(16, "images in an optimiser step")
@@ -105,6 +120,13 @@ class TrainOptions:
         return [
             ("backbone is empty", not self.backbone),
             ("image_size must lie in 32..2048", not 32 <= self.image_size <= 2048),
+            (f"crop must be one of {', '.join(CROPS)}", self.crop not in CROPS),
+            ("mask_crop must lie in 1..4", not 1 <= self.mask_crop <= 4),
+            (
+                f"background must be one of {', '.join(BACKGROUNDS)}",
+                self.background not in BACKGROUNDS,
+            ),
+            ("mask_edge must lie in 0..0.2", not 0 <= self.mask_edge <= 0.2),
             ("epochs must be at least 1", self.epochs < 1),
             ("min_steps must not be negative", self.min_steps < 0),
             ("batch_size must be at least 2", self.batch_size < 2),

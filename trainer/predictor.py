@@ -14,54 +14,75 @@ import torch
 from numpy.typing import NDArray
 
 from data.domain import Prediction, TaskSpec
-from data.errors import CarpalError
-from data.image_preparation import prepare
+from data.errors import CarpalError, ImageError
+from data.image_preparation import prepare, use_one_thread
 from data.images import DEFAULT_LIMITS, ImageLimits
+from data.masks import read_mask
 from trainer.cpu_threads import use_cpu_threads
 from trainer.inference import choose_device, run
 from trainer.model_files import ModelCard, load_model, require_task
 from trainer.network import Network
-from trainer.pixels import prepare_file
+from trainer.pixels import Film, prepare_file
 from trainer.readout import predictions
 
 DECODING_THREADS = 4
+
+FindMask = Callable[[str], Path | None]
+"""Returns the file of a radiograph's hand mask, or None (see `data.masks.MaskStore.find`)."""
 
 
 class Predictor:
     """Answers for one model version.
 
     The same image gets the same answer alone and among others, and again at any later time on the
-    same hardware and library versions.
+    same hardware and library versions. A model that was trained with hand masks answers only for
+    films that have one.
 
     Args:
         network: The trained network.
         card: What belongs to its weights.
         device: Where it computes.
+        find_mask: Where the radiographs' hand masks are; None: there are none.
     """
 
-    def __init__(self, network: Network, card: ModelCard, device: torch.device) -> None:
+    def __init__(
+        self,
+        network: Network,
+        card: ModelCard,
+        device: torch.device,
+        find_mask: FindMask | None = None,
+    ) -> None:
         self._network = network.to(device).eval()
         self._device = device
+        self._find_mask = find_mask
         self.card = card
 
     @classmethod
-    def load(cls, folder: Path, device: str = "auto", spec: TaskSpec | None = None) -> Predictor:
+    def load(
+        cls,
+        folder: Path,
+        device: str = "auto",
+        spec: TaskSpec | None = None,
+        find_mask: FindMask | None = None,
+    ) -> Predictor:
         """Loads a model folder.
 
         Args:
             folder: As `model_files.save_model` wrote it.
             device: `auto`, `cpu`, `cuda` or `cuda:N`.
             spec: The task that the model has to answer; None: whichever it was trained for.
+            find_mask: Where the radiographs' hand masks are; None: there are none.
 
         Raises:
             ModelError: The folder is missing, altered, or belongs to another task, or the GPU
                 that was asked for is not there.
         """
         use_cpu_threads()
+        use_one_thread()
         network, card = load_model(folder)
         if spec is not None:
             require_task(card, spec)
-        return cls(network, card, choose_device(device))
+        return cls(network, card, choose_device(device), find_mask)
 
     @property
     def model_version(self) -> str:
@@ -80,12 +101,16 @@ class Predictor:
 
         Args:
             images: (height, width) grey each, of any size.
-            ids: Their radiograph ids, in the same order.
+            ids: Their radiograph ids, in the same order; their masks are found by them.
 
         Raises:
+            ImageError: The model needs a hand mask that one of them does not have.
             ModelError: The model's answer is not finite.
         """
-        return self._predict([prepare(image, self._size) for image in images], ids)
+        if len(images) != len(ids):
+            raise ValueError(f"{len(images)} images, but {len(ids)} ids")
+        squares = [self._square(image, key) for image, key in zip(images, ids, strict=True)]
+        return self._predict(squares, ids)
 
     def predict_files(
         self,
@@ -95,6 +120,8 @@ class Predictor:
         limits: ImageLimits = DEFAULT_LIMITS,
     ) -> tuple[list[Prediction], dict[str, CarpalError]]:
         """Predicts image files; those that cannot be read do not keep the others from an answer.
+
+        Where the model needs hand masks, a film without one is among the errors.
 
         Args:
             items: (radiograph id, image file) pairs.
@@ -115,26 +142,30 @@ class Predictor:
             for start in range(0, len(items), batch_size):
                 batch = items[start : start + batch_size]
                 squares = list(
-                    pool.map(lambda item: prepare_file(item[1], self._size, limits), batch)
+                    pool.map(lambda item: self._prepared(item[0], item[1], limits), batch)
                 )
-                read = [
-                    (key, square)
-                    for (key, _), square in zip(batch, squares, strict=True)
-                    if isinstance(square, np.ndarray)
-                ]
-                errors |= {
-                    key: square
-                    for (key, _), square in zip(batch, squares, strict=True)
-                    if isinstance(square, CarpalError)
-                }
-                answers += self._predict([square for _, square in read], [key for key, _ in read])
+                pairs = [(key, square) for (key, _), square in zip(batch, squares, strict=True)]
+                errors |= {key: item for key, item in pairs if isinstance(item, CarpalError)}
+                read = [(key, item) for key, item in pairs if isinstance(item, np.ndarray)]
+                answers += self._predict([item for _, item in read], [key for key, _ in read])
                 if progress is not None:
                     progress(start + len(batch), len(items))
         return answers, errors
 
-    @property
-    def _size(self) -> int:
-        return self.card.options.image_size
+    def _mask_file(self, radiograph_id: str) -> Path | None:
+        if self._find_mask is None or not self.card.preparation.needs_mask:
+            return None
+        return self._find_mask(radiograph_id)
+
+    def _square(self, image: NDArray[np.uint8], radiograph_id: str) -> NDArray[np.uint8]:
+        mask = self._mask_file(radiograph_id)
+        return prepare(image, self.card.preparation, None if mask is None else read_mask(mask))
+
+    def _prepared(
+        self, radiograph_id: str, path: Path, limits: ImageLimits
+    ) -> NDArray[np.uint8] | ImageError:
+        film = Film(radiograph_id, path, self._mask_file(radiograph_id))
+        return prepare_file(film, self.card.preparation, limits)
 
     def _predict(
         self, squares: Sequence[NDArray[np.uint8]], ids: Sequence[str]

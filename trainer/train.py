@@ -25,7 +25,7 @@ from trainer.learner import Cases
 from trainer.model_files import ModelCard, library_versions, load_model, save_model
 from trainer.network import Network
 from trainer.options import TrainOptions
-from trainer.pixels import preparation_id
+from trainer.pixels import preparation_id, preparation_of
 from trainer.readout import limits
 from trainer.targets import counted, encode, fit_norms
 from trainer.training_data import TrainingData, gather
@@ -168,9 +168,10 @@ def _new_card(
         options=options,
         norms=fit_norms(spec, [e.values for e in data.train]),
         calibration=Calibration(options.coverage),
-        preparation=preparation_id(),
+        preparation=preparation_of(options),
+        preparation_code=preparation_id(),
         dataset_version=dataset_version,
-        provenance=dict(provenance),
+        provenance={**provenance, **data.provenance()},
         libraries=library_versions(),
         counts=data.counts(),
         started_from="",

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.domain import Example, Split, TaskSpec
-from data.errors import TrainingError
+from data.errors import ImageError, TrainingError
+from data.masks import mask_hash
 from trainer.options import TrainOptions
-from trainer.pixels import PixelStore
+from trainer.pixels import Film, PixelStore, preparation_of
 from trainer.targets import counted
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ class TrainingData:
         validation: Training examples that are held out to choose the epoch.
         calibration: Examples of the calibration split.
         skipped: Radiograph id -> why its image cannot be used.
+        masks: Hash of the hand masks that the pixels were prepared with; empty: without masks.
     """
 
     pixels: NDArray[np.uint8]
@@ -39,6 +41,7 @@ class TrainingData:
     validation: tuple[Example, ...]
     calibration: tuple[Example, ...]
     skipped: Mapping[str, str]
+    masks: str = ""
 
     def row_numbers(self, examples: Sequence[Example]) -> NDArray[np.int64]:
         """Returns (N,) rows of `pixels`."""
@@ -56,13 +59,18 @@ class TrainingData:
             "calibration": len(self.calibration),
         }
 
+    def provenance(self) -> dict[str, str]:
+        """Returns what else has to be known of the pixels to make the same model again."""
+        return {"masks": self.masks} if self.masks else {}
+
 
 def gather(
     spec: TaskSpec, examples: Sequence[Example], options: TrainOptions, cache: Path
 ) -> TrainingData:
     """Prepares the pixels and deals the examples out by use.
 
-    Examples without any label that counts are left out, and so are unreadable images.
+    Examples without any label that counts are left out, and so are unreadable images and, where
+    the options ask for hand masks, films without one.
 
     Raises:
         TrainingError: Too few training images are left.
@@ -74,10 +82,14 @@ def gather(
         if e.split in (Split.TRAIN, Split.CALIBRATION)
         and any(counted(target, e.values) is not None for target in spec.targets)
     ]
-    store = PixelStore(cache, options.image_size, options.workers)
-    pixels, rows, refused = store.load([(e.radiograph_id, e.path) for e in wanted])
+    preparation = preparation_of(options)
+    maskless = _maskless(wanted) if preparation.needs_mask else {}
+    wanted = [e for e in wanted if e.radiograph_id not in maskless]
+    store = PixelStore(cache, preparation, options.workers)
+    pixels, rows, refused = store.load([Film(e.radiograph_id, e.path, e.mask) for e in wanted])
     for key, error in refused.items():
         log.warning("Radiograph %s is left out of the training: %s", key[:12], error)
+    refused |= maskless
     usable = [e for e in wanted if e.radiograph_id not in refused]
     learnt = [e for e in usable if e.split is Split.TRAIN]
     data = TrainingData(
@@ -87,13 +99,33 @@ def gather(
         validation=tuple(e for e in learnt if is_held_out(e, options.validation_share)),
         calibration=tuple(e for e in usable if e.split is Split.CALIBRATION),
         skipped={key: str(error) for key, error in refused.items()},
+        masks=_hash_of_masks(usable) if preparation.needs_mask else "",
     )
     if len(data.train) < options.min_examples:
         raise TrainingError(
             f"There are {len(data.train)} labelled training images, but at least "
             f"{options.min_examples} are needed: label more."
+            + (f" {len(refused)} were left out: {next(iter(refused.values()))}" if refused else "")
         )
     return data
+
+
+def _maskless(examples: Sequence[Example]) -> dict[str, ImageError]:
+    """Returns the radiographs without a hand mask, and says in the log how many there are."""
+    found = {e.radiograph_id: ImageError("It has no hand mask.") for e in examples if not e.mask}
+    if found:
+        log.warning(
+            "%d of %d radiographs have no hand mask and are left out of the training: "
+            "'carpal import masks' brings masks in.",
+            len(found),
+            len(examples),
+        )
+    return found
+
+
+def _hash_of_masks(examples: Sequence[Example]) -> str:
+    lines = [f"{e.radiograph_id} {mask_hash(e.mask)}\n" for e in examples if e.mask]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def is_held_out(example: Example, share: float) -> bool:

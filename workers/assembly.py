@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from data.domain import TaskSpec
 from data.images import ImageLimits
 from data.ledger import Ledger
+from data.masks import MaskStore
 from data.pool import Pool
 from labeling_config.client import LabelStudio
 from labeling_config.tasks import load_task
@@ -47,6 +48,11 @@ def pool(settings: Settings) -> Pool:
     return Pool(settings.pool, image_limits(settings))
 
 
+def mask_store(settings: Settings) -> MaskStore:
+    """Returns the hand masks by radiograph."""
+    return MaskStore(settings.masks)
+
+
 def task(settings: Settings) -> TaskSpec:
     """Returns the task that this workspace works on."""
     return load_task(settings.task)
@@ -62,7 +68,14 @@ def dataset(settings: Settings, spec: TaskSpec) -> DatasetRepository:
     from data.versions import DatasetRepository
 
     return DatasetRepository(
-        settings.dataset, settings.pool, spec, settings.git_author, settings.dvc_remote
+        settings.dataset,
+        settings.pool,
+        spec,
+        settings.git_author,
+        settings.dvc_remote,
+        git_remote=settings.git_remote,
+        branch=settings.dataset_branch,
+        review=settings.review == "branch",
     )
 
 

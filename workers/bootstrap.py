@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
-from data.domain import TaskSpec
+from data.domain import Radiograph, TaskSpec
 from data.errors import NotFoundError
 from data.ledger import Ledger
 from labeling_config.client import LabelStudio, ProjectHandle
@@ -42,7 +42,10 @@ def project_handle(ledger: Ledger) -> ProjectHandle:
 
 
 def connect(settings: Settings, progress: Callable[[int, int], None] | None = None) -> int:
-    """Makes or repairs the project and puts every unlabelled radiograph before the experts.
+    """Makes or repairs the project and puts the working set before the experts.
+
+    That is every unlabelled radiograph of the pool, or with `working_set = "chosen"` only what
+    `carpal extend` has chosen.
 
     Args:
         settings: Where everything is.
@@ -66,7 +69,8 @@ def connect(settings: Settings, progress: Callable[[int, int], None] | None = No
             pool_images=settings.pool / "images",
         )
         ledger.set_state(PROJECT, json.dumps({"id": handle.id, "backend_id": handle.backend_id}))
-        add_tasks(client, ledger, spec, handle.id, progress)
+        chosen = () if settings.working_set == "chosen" else None
+        add_tasks(client, ledger, spec, handle.id, progress, chosen=chosen)
     return handle.id
 
 
@@ -76,16 +80,24 @@ def add_tasks(
     spec: TaskSpec,
     project: int,
     progress: Callable[[int, int], None] | None = None,
+    *,
+    chosen: Collection[str] | None = None,
 ) -> int:
     """Makes a Label Studio task for each radiograph that has neither a task nor a reference.
+
+    Args:
+        client: Label Studio.
+        ledger: Open ledger.
+        spec: The task of the project.
+        project: Id of the project.
+        progress: Called with (tasks made, tasks to make).
+        chosen: Only these radiographs; None: all.
 
     Returns:
         Tasks made.
     """
     adopt_known_tasks(client, ledger, spec, project)
-    linked = set(ledger.task_links(project).values())
-    settled = {r.radiograph_id for r in ledger.readings() if not r.annotation}
-    waiting = [r for r in ledger.radiographs() if r.id not in linked and r.id not in settled]
+    waiting = [r for r in without_task(ledger, project) if chosen is None or r.id in chosen]
     for start in range(0, len(waiting), IMPORT_CHUNK):
         chunk = waiting[start : start + IMPORT_CHUNK]
         numbers = client.import_tasks(project, [task_data(spec, r) for r in chunk])
@@ -93,6 +105,13 @@ def add_tasks(
         if progress is not None:
             progress(min(start + IMPORT_CHUNK, len(waiting)), len(waiting))
     return len(waiting)
+
+
+def without_task(ledger: Ledger, project: int) -> list[Radiograph]:
+    """Returns the radiographs that have neither a task nor a reference, sorted by id."""
+    linked = set(ledger.task_links(project).values())
+    settled = {r.radiograph_id for r in ledger.readings() if not r.annotation}
+    return [r for r in ledger.radiographs() if r.id not in linked and r.id not in settled]
 
 
 def adopt_known_tasks(client: LabelStudio, ledger: Ledger, spec: TaskSpec, project: int) -> int:

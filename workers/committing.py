@@ -2,37 +2,78 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from data.agreement import label_noise
 from data.consensus import consensus
 from data.domain import DatasetVersion, TaskSpec
-from data.errors import VersionError
 from data.ledger import Ledger
+from data.version_rules import rules_of
 
 if TYPE_CHECKING:
+    from data.version_proposals import Proposal
     from data.versions import DatasetRepository
 
 
+class Committed(NamedTuple):
+    """What came of a commit.
+
+    Attributes:
+        version: The version (the latest one if nothing changed since), or in review mode the
+            proposal that waits for a person.
+        seen: Sequence number of the last ledger event that was looked at.
+    """
+
+    version: DatasetVersion | Proposal
+    seen: int
+
+
 def commit_current(
-    ledger: Ledger, repository: DatasetRepository, spec: TaskSpec, trigger: str
-) -> tuple[DatasetVersion, int]:
+    ledger: Ledger,
+    repository: DatasetRepository,
+    spec: TaskSpec,
+    trigger: str,
+    adjudicators: Collection[str] = (),
+) -> Committed:
     """Commits what the readers agree on now.
 
-    Returns:
-        The version (the latest one if nothing changed since) and the sequence number of the last
-        ledger event that was looked at.
+    Only radiographs that were read since the latest version are looked at, if its labels were made
+    by the same rules; the result is the same, byte for byte, as if all were.
 
     Raises:
         VersionError: There is no label yet, or the repository cannot be written.
     """
-    repository.initialise()
-    head, radiographs, readings = ledger.snapshot()
-    rows = consensus(radiographs, readings, spec)
-    if not rows:
-        raise VersionError("There is no label to commit yet.")
+    rules = rules_of(spec, adjudicators)
+    base = repository.base(rules)
+    found = ledger.label_snapshot(base.ledger_head if base else None)
+    rows = consensus(found.radiographs, found.readings, spec, adjudicators)
+    noise = replace(label_noise(found.several, spec, adjudicators), labelled=found.read)
     version = repository.commit_version(
-        rows, trigger=trigger, ledger_head=head, committed_at=datetime.now(UTC)
+        rows,
+        trigger=trigger,
+        ledger_head=found.head,
+        committed_at=datetime.now(UTC),
+        since=base.version if base and found.changed is not None else "",
+        unlabelled=(found.changed or frozenset()) - {row.radiograph.id for row in rows},
+        rules=rules,
+        noise=noise,
+        near_duplicates=found.near_duplicates,
     )
-    ledger.add_version(version, trigger)
-    return version, head[0]
+    note_versions(ledger, repository)
+    return Committed(version, found.head[0])
+
+
+def note_versions(ledger: Ledger, repository: DatasetRepository) -> list[DatasetVersion]:
+    """Records in the ledger what versions the repository has that it does not know.
+
+    Returns:
+        Those that were new to it, oldest first.
+    """
+    known = {version.name for version in ledger.versions()}
+    new = [repository.describe(name) for name in repository.versions() if name not in known]
+    for version in new:
+        ledger.add_version(version, repository.trigger(version.name))
+    return new

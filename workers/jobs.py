@@ -9,10 +9,12 @@ import logging
 from datetime import UTC, datetime
 
 from data.errors import CarpalError
+from workers.adoption import Adopter
 from workers.assembly import label_studio, open_ledger, task
 from workers.queues import accept_reconcile, request_soon
 from workers.reconcile import full_is_due, reconcile_labels
 from workers.rescoring import rescore_if_behind, rescore_pool
+from workers.reviewing import follow_reviews
 from workers.scheduling import consider_training, recover_runs
 from workers.settings import Settings
 
@@ -32,11 +34,18 @@ def reconcile() -> str:
     with open_ledger(settings) as ledger:
         try:
             full = full_is_due(ledger, datetime.now(UTC))
-            reconcile_labels(label_studio(settings), ledger, task(settings), full=full)
+            adopter = Adopter.of(settings)
+            reconcile_labels(
+                label_studio(settings), ledger, task(settings), adopter=adopter, full=full
+            )
             rescore_if_behind(settings, ledger)
         except CarpalError as error:
             log.warning("Labels are as they were: %s", error)
-        for sentence in recover_runs(settings, ledger):
+        try:
+            told = follow_reviews(settings, ledger)
+        except CarpalError as error:
+            told = [f"The proposal is as it was: {error}"]
+        for sentence in [*told, *recover_runs(settings, ledger)]:
             log.warning("%s", sentence)
         decision = consider_training(settings, ledger)
     return decision.reason

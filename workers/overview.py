@@ -10,13 +10,16 @@ from data.domain import DatasetVersion, Split
 from data.errors import NotFoundError, ServiceUnavailableError
 from data.ledger import Ledger
 from data.runs import Run, RunState
-from workers.assembly import retrain_policy
+from workers import adjudication
+from workers.adoption import not_adopted
+from workers.assembly import retrain_policy, task
 from workers.bootstrap import project_handle
 from workers.policy import decide
 from workers.promotion import CHAMPION
 from workers.queues import depths
 from workers.reconcile import REFUSED
 from workers.rescoring import is_behind, open_tasks
+from workers.reviewing import is_waiting
 from workers.scheduling import loop_state
 from workers.settings import Settings
 
@@ -82,13 +85,27 @@ def overview(settings: Settings, ledger: Ledger, now: datetime | None = None) ->
         runs=runs,
         champion=ledger.get_state(CHAMPION) or "",
         queues=queues,
-        attention=attention + _refused(ledger) + _failed(runs),
+        attention=attention
+        + _waiting_for_review(settings, runs)
+        + adjudication.attention(settings, ledger, task(settings))
+        + _refused(ledger)
+        + not_adopted(ledger)
+        + _failed(runs),
     )
 
 
 def _refused(ledger: Ledger) -> list[str]:
     refused = json.loads(ledger.get_state(REFUSED) or "{}")
     return [f"Annotation {name} was not taken: {why}" for name, why in sorted(refused.items())]
+
+
+def _waiting_for_review(settings: Settings, runs: list[Run]) -> list[str]:
+    return [
+        f"Training {run.id} waits for a person: look at {settings.dataset}, branch "
+        f"proposals/{run.version}, and merge it into {settings.dataset_branch}, or delete it."
+        for run in runs
+        if is_waiting(run)
+    ]
 
 
 def _failed(runs: list[Run]) -> list[str]:

@@ -17,6 +17,7 @@ from data.errors import InvalidInputError
 from data.ledger import Ledger
 from labeling_config.client import LabelStudio, TaskState
 from labeling_config.codec import annotation_to_reading
+from workers.adoption import Adopter
 from workers.bootstrap import project_handle
 
 CURSOR = "reconcile/cursor"
@@ -41,24 +42,35 @@ class ReconcileReport:
     Attributes:
         changed: Readings that are new, corrected, withdrawn or back.
         refused: Annotation (`<project>:<annotation>`) -> why its reading could not be taken.
+        adopted: Label Studio tasks that belong to a radiograph since this reconcile.
         unknown_tasks: Label Studio tasks that belong to no radiograph of the pool.
     """
 
     changed: int = 0
     refused: dict[str, str] = field(default_factory=dict)
+    adopted: list[int] = field(default_factory=list)
     unknown_tasks: list[int] = field(default_factory=list)
 
 
 def reconcile_labels(
-    client: LabelStudio, ledger: Ledger, spec: TaskSpec, *, full: bool = False
+    client: LabelStudio,
+    ledger: Ledger,
+    spec: TaskSpec,
+    *,
+    adopter: Adopter | None = None,
+    full: bool = False,
 ) -> ReconcileReport:
     """Takes every changed annotation into the ledger and withdraws the deleted ones.
+
+    Images that were uploaded in Label Studio are adopted first, whether somebody has read them or
+    not.
 
     Args:
         client: Label Studio.
         ledger: Open ledger.
         spec: The task of the project.
-        full: Look at every annotation, not only at those that changed since the last time.
+        adopter: Takes uploads into the pool; None: their annotations are left alone.
+        full: Look at every annotation and task, not only at those that changed since the last time.
 
     Raises:
         ServiceUnavailableError: Label Studio does not answer; the ledger is as it was.
@@ -70,14 +82,21 @@ def reconcile_labels(
     report = ReconcileReport()
     readers = client.user_emails()
     readings: list[Reading] = []
-    for state in client.annotated_tasks(project, changed_since=since):
+    states = list(client.annotated_tasks(project, changed_since=since))
+    left = 0
+    if adopter is not None:
+        unknown = [s for s in states if ledger.radiograph_of_task(project, s.task_id) is None]
+        adoption = adopter.adopt(client, ledger, project, unknown, full=full)
+        report.adopted, left = list(adoption.linked), adoption.left
+    for state in states:
         readings += _readings_of(ledger, spec, project, state, readers, report)
         newest = max(newest, state.updated_at.isoformat())
     report.changed = ledger.record_readings(readings)
     gone = _gone(client, ledger, project)
     report.changed += ledger.withdraw_annotations([f"{project}:{number}" for number in gone])
     _remember(ledger, report, {r.annotation for r in readings}, full)
-    ledger.set_state(CURSOR, newest)
+    if not left:  # Else the annotations of what is adopted next must come up again.
+        ledger.set_state(CURSOR, newest)
     return report
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from data.domain import Prediction, TaskSpec
 from data.ledger import Ledger
 from labeling_config.client import LabelStudio
 from labeling_config.codec import prediction_to_json
-from workers.assembly import label_studio, pool, registry, task
+from workers.assembly import label_studio, mask_store, pool, registry, task
 from workers.bootstrap import project_handle
 from workers.promotion import CHAMPION, request_rescore
 from workers.scoring import stream_scores
@@ -81,7 +82,7 @@ def rescore_pool(settings: Settings, ledger: Ledger, model_version: str) -> int:
     spec, handle = task(settings), project_handle(ledger)
     done = int(ledger.get_state(written_key(model_version)) or 0)
     waiting = {t: r for t, r in open_tasks(ledger, handle.id).items() if t > done}
-    predictions = _predict(settings, ledger, model_version, set(waiting.values()))
+    predictions = predictions_of(settings, ledger, model_version, set(waiting.values()))
     client = label_studio(settings)
     written = _write(client, ledger, spec, handle.id, model_version, waiting, predictions)
     client.set_model_version(
@@ -95,17 +96,21 @@ def rescore_pool(settings: Settings, ledger: Ledger, model_version: str) -> int:
     return written
 
 
-def _predict(
-    settings: Settings, ledger: Ledger, model_version: str, wanted: set[str]
+def predictions_of(
+    settings: Settings, ledger: Ledger, model_version: str, wanted: Collection[str]
 ) -> dict[str, Prediction]:
-    """Returns stored and new predictions of the wanted radiographs; new ones are stored."""
+    """Returns what a model says of these radiographs; what it had not said yet is stored.
+
+    Unreadable images are left out and logged.
+    """
     known = ledger.predictions(model_version)
-    missing = sorted(wanted - known.keys())
+    missing = sorted(set(wanted) - known.keys())
     if missing:
         from trainer.predictor import Predictor
 
         folder = registry(settings).fetch(model_version, settings.cache / "models")
-        predictor = Predictor.load(folder, settings.device)
+        find_mask = mask_store(settings).find
+        predictor = Predictor.load(folder, settings.device, find_mask=find_mask)
         images = pool(settings)
         files: list[tuple[str, Path]] = []
         for radiograph_id in missing:

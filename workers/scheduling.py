@@ -16,6 +16,7 @@ from data.runs import ACTIVE, Run, RunState
 from workers.assembly import retrain_policy
 from workers.policy import Decision, LoopState, decide
 from workers.queues import submit_once
+from workers.reviewing import is_rejected, is_waiting
 from workers.settings import Settings
 
 HEARTBEAT_S = 5.0
@@ -36,7 +37,7 @@ def loop_state(ledger: Ledger, now: datetime) -> LoopState:
     starts = [run.requested_at for run in runs]
     failures = 0
     for run in reversed(runs):
-        if run.state is not RunState.FAILED:
+        if run.state is not RunState.FAILED or is_rejected(run):
             break
         failures += 1
     ended = runs[-1].finished_at if failures else None
@@ -64,10 +65,35 @@ def consider_training(settings: Settings, ledger: Ledger, now: datetime | None =
     return decision
 
 
-def request_training(settings: Settings, ledger: Ledger, reader: str) -> Decision:
-    """Notes that a person wants a training and starts it if there is anything new to learn."""
-    ledger.append(EventKind.TRAIN_REQUESTED, reader, {})
+def request_training(
+    settings: Settings, ledger: Ledger, reader: str, *, override: str = ""
+) -> Decision:
+    """Notes that a person wants a training and starts it if there is anything new to learn.
+
+    Args:
+        settings: Where everything is.
+        ledger: Open ledger.
+        reader: Who asks.
+        override: Why it may start from a dirty or unpushed dataset repository; empty: it may not.
+    """
+    wish = {"override": override} if override else {}
+    ledger.append(EventKind.TRAIN_REQUESTED, reader, wish)
     return consider_training(settings, ledger)
+
+
+def override_of(ledger: Ledger, run: Run) -> tuple[str, str] | None:
+    """Returns who allowed a run to start from a dirty or unpushed repository, and why.
+
+    That is whoever asked last between the wish for the run before and the wish for this one.
+    """
+    before = [other.requested_at for other in ledger.runs() if other.id < run.id]
+    since = max(before, default=None)
+    found = None
+    for event in ledger.events(kinds=[EventKind.TRAIN_REQUESTED]):
+        asked_for_this = event.at <= run.requested_at and (since is None or event.at > since)
+        if asked_for_this and event.payload.get("override"):
+            found = event.subject, str(event.payload["override"])
+    return found
 
 
 def recover_runs(settings: Settings, ledger: Ledger, now: datetime | None = None) -> list[str]:
@@ -85,6 +111,8 @@ def recover_runs(settings: Settings, ledger: Ledger, now: datetime | None = None
                 continue
             run = _mark_lost(ledger, run, now)
             told.append(f"Training {run.id} stopped answering ({run.state.value}).")
+        if is_waiting(run):
+            continue
         if run.state in (RunState.QUEUED, RunState.LOST) and _submit(settings, run):
             told.append(f"Training {run.id} was queued again.")
     return told
@@ -125,8 +153,8 @@ def note_labels_seen(ledger: Ledger, run_id: str, event: int) -> None:
 
 
 def _last_trained_event(ledger: Ledger, runs: list[Run]) -> int:
-    trained = (run.id for run in runs if run.state is RunState.SUCCEEDED)
-    return max((int(ledger.get_state(_seen_key(name)) or 0) for name in trained), default=0)
+    seen = (run.id for run in runs if run.state is RunState.SUCCEEDED or is_rejected(run))
+    return max((int(ledger.get_state(_seen_key(name)) or 0) for name in seen), default=0)
 
 
 def _seen_key(run_id: str) -> str:

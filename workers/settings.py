@@ -80,6 +80,11 @@ class Settings:
         adjudicators: E-mail addresses of readers whose reading settles a disagreement, by comma.
         working_set: What is put before the experts: the whole `pool`, or what was `chosen` by
             `carpal extend`.
+        xnat_user: Account (or alias token) on the XNAT server that is imported from.
+        xnat_password: Its password (or the token's secret).
+        dicomweb_user: Account on the DICOMweb server that is imported from.
+        dicomweb_password: Password of that account.
+        dicomweb_token: Bearer token for that server, instead of user and password.
         max_image_bytes: Largest image file that is read.
         max_image_pixels: Largest image that is decoded.
     """
@@ -123,6 +128,11 @@ class Settings:
     review: str = "off"
     adjudicators: str = ""
     working_set: str = "pool"
+    xnat_user: str = ""
+    xnat_password: str = field(default="", repr=False)
+    dicomweb_user: str = ""
+    dicomweb_password: str = field(default="", repr=False)
+    dicomweb_token: str = field(default="", repr=False)
     max_image_bytes: int = 64 * 1024 * 1024
     max_image_pixels: int = 64_000_000
 

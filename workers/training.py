@@ -13,24 +13,28 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.domain import DatasetVersion, Example, Prediction, Split, TaskSpec
-from data.errors import CarpalError, NotFoundError
+from data.errors import CarpalError, NotFoundError, VersionError
 from data.ledger import Ledger
 from data.ledger_events import EventKind
 from data.runs import Run, RunState
+from data.version_proposals import Proposal
 from trainer.registry import ModelRef, Registry
-from workers.assembly import dataset, open_ledger, registry, task, train_options
+from workers.adjudication import adjudicators
+from workers.assembly import dataset, mask_store, open_ledger, registry, task, train_options
 from workers.committing import commit_current
 from workers.promotion import promote
-from workers.scheduling import HEARTBEAT_S, note_labels_seen
+from workers.reviewing import wait_for_review
+from workers.scheduling import HEARTBEAT_S, note_labels_seen, override_of
 from workers.settings import Settings
 
 if TYPE_CHECKING:
+    from data.versions import DatasetRepository
     from trainer.fitting import EpochReport
     from trainer.predictor import Predictor
 
@@ -83,7 +87,10 @@ class _Stages:
     def work(self) -> None:
         spec = task(self.settings)
         with self._stage("commit"):
-            version, examples = self._commit(spec)
+            version = self._commit(spec)
+            examples = self._examples(spec, version) if version else []
+        if version is None:
+            return
         with self._stage("train"):
             models = registry(self.settings)
             champion = models.champion()
@@ -94,15 +101,52 @@ class _Stages:
             self.run_id, state=RunState.SUCCEEDED, stage="", finished_at=datetime.now(UTC)
         )
 
-    def _commit(self, spec: TaskSpec) -> tuple[DatasetVersion, list[Example]]:
+    def _commit(self, spec: TaskSpec) -> DatasetVersion | None:
+        """Returns the version to train on; None: it waits for a person's review."""
         repository = dataset(self.settings, spec)
         run = self._run()
         version = {v.name: v for v in self.ledger.versions()}.get(run.version)
         if version is None:
-            version, seen = commit_current(self.ledger, repository, spec, run.trigger)
-            note_labels_seen(self.ledger, self.run_id, seen)
+            committed = self._commit_labels(run, repository, spec)
+            if isinstance(committed, Proposal):
+                wait_for_review(self.ledger, run.id, committed.name, committed.branch)
+                return None
+            version = committed
             self.ledger.update_run(self.run_id, version=version.name)
-        return version, repository.examples(version.name)
+        if repository.unpushed(version.name) and (reason := repository.push()):
+            self._against_the_rule(run, reason)
+        return version
+
+    def _commit_labels(
+        self, run: Run, repository: DatasetRepository, spec: TaskSpec
+    ) -> DatasetVersion | Proposal:
+        reason = repository.dirty()
+        latest = self.ledger.latest_version()
+        if reason and latest is not None:
+            self._against_the_rule(run, reason)
+            return latest
+        version, seen = commit_current(
+            self.ledger, repository, spec, run.trigger, adjudicators(self.settings)
+        )
+        note_labels_seen(self.ledger, self.run_id, seen)
+        return version
+
+    def _against_the_rule(self, run: Run, reason: str) -> None:
+        """Goes on only if somebody has taken the responsibility, and records who and why."""
+        allowed = override_of(self.ledger, run)
+        if allowed is None:
+            raise VersionError(
+                f"{reason} No training starts from such a repository, unless you take the "
+                "responsibility with 'carpal train --override REASON'."
+            )
+        if all(e.subject != run.id for e in self.ledger.events(kinds=[EventKind.OVERRIDE])):
+            fact = {"by": allowed[0], "why": allowed[1], "of": reason}
+            self.ledger.append(EventKind.OVERRIDE, run.id, fact)
+
+    def _examples(self, spec: TaskSpec, version: DatasetVersion) -> list[Example]:
+        masks = mask_store(self.settings)
+        examples = dataset(self.settings, spec).examples(version.name)
+        return [replace(e, mask=masks.find(e.radiograph_id)) for e in examples]
 
     def _train(
         self,
@@ -150,13 +194,15 @@ class _Stages:
         tests = [e for e in examples if e.split is Split.TEST]
         truths = {e.radiograph_id: e.values for e in tests}
         learnt = [e.values for e in examples if e.split is Split.TRAIN]
-        predictor = Predictor.load(folder, self.settings.device)
+        find_mask = mask_store(self.settings).find
+        predictor = Predictor.load(folder, self.settings.device, find_mask=find_mask)
         new = _predict(predictor, tests)
         evaluation = evaluate(spec, new, truths, learnt)
         comparison = None
         if champion is not None and tests:
             held = models.fetch(champion.model_version, self.settings.cache / "models")
-            before = _predict(Predictor.load(held, self.settings.device), tests)
+            old = Predictor.load(held, self.settings.device, find_mask=find_mask)
+            before = _predict(old, tests)
             comparison = compare(spec, new, before, truths)
         decision = judge(spec.gate, evaluation, comparison)
         metrics = evaluation.to_json()
@@ -206,11 +252,11 @@ class _Stages:
 
 
 def _predict(predictor: Predictor, examples: list[Example]) -> dict[str, Prediction]:
-    """Returns radiograph id -> prediction; unreadable images are left out and logged."""
+    """Returns radiograph id -> prediction; what cannot be predicted is left out and logged."""
     files = [(e.radiograph_id, e.path) for e in examples]
     predictions, errors = predictor.predict_files(files, batch_size=PREDICT_BATCH)
     for name, error in errors.items():
-        log.warning("Test radiograph %s cannot be read: %s", name[:12], error)
+        log.warning("Test radiograph %s is left out: %s", name[:12], error)
     return {p.radiograph_id: p for p in predictions}
 
 

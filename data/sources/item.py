@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from data.domain import Value
+from data.domain import Split, Value
 from data.errors import InvalidInputError
 
 
@@ -37,6 +37,8 @@ class SourceItem:
         load: Makes the image file where `path` is none: draws, converts or fetches it.
         stamp: Another one whenever the source's copy is another one (size and time, ETag): an
             import that has seen name and stamp need not read it again; empty: always read.
+        split: The split that the source's publisher assigned to the patient; taken for patients
+            who are new.
     """
 
     name: str
@@ -47,6 +49,7 @@ class SourceItem:
     problem: str = ""
     load: Callable[[], Delivered] | None = None
     stamp: str = ""
+    split: Split | None = None
 
     def read(self) -> Delivered:
         """Returns the image file and all that is told of it.

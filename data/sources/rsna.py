@@ -1,43 +1,59 @@
-"""The RSNA Pediatric Bone Age Challenge 2017."""
+"""The RSNA Pediatric Bone Age Challenge 2017, as Kaggle and the RSNA publish it."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.errors import InvalidInputError, NotFoundError
-from data.sources.files import images_below
+from data.domain import Value
+from data.errors import CarpalError, InvalidInputError, NotFoundError
+from data.sources.cells import choice_of, number_of
+from data.sources.files import TABLE_SUFFIXES, FoundFile, files_below
+from data.sources.image_index import ImageIndex, inner_path
 from data.sources.item import SourceItem, refused
 from data.sources.known_targets import AGE, SEX
-from data.sources.tables import read_table
+from data.sources.tables import Table, TableRow, read_table
 from data.values import parse_value
 
-_RSNA_NUMBER = ("id", "image id", "case id")
-_RSNA_AGE = ("boneage", "bone age (months)")
-_RSNA_SEX = {
-    **dict.fromkeys(("true", "1", "m", "male"), "male"),
-    **dict.fromkeys(("false", "0", "f", "female"), "female"),
-}
+ROLES = ("train", "val", "test")
+"""Parts of the challenge, as words in names of folders and tables begin."""
+ROLE = re.compile(r"(?<![a-z])(train|val|test)|(Train|Val|Test)")
+NUMBERS = {"id": "train", "image id": "val", "case id": "test"}
+"""Column of the image number -> part of the challenge that calls it so."""
+AGES = ("boneage", "bone age (months)", "ground truth bone age (months)")
+SEXES = ("male", "sex")
 
 
 @dataclass(frozen=True, slots=True)
-class _RsnaRow:
-    """One row of a table of the challenge, as text, and where it stands."""
+class _RsnaTable:
+    """One table of the challenge: its part and the keys of its columns.
 
-    place: str
+    Attributes:
+        table: The rows.
+        role: One of `ROLES`.
+        number: Column of the image number.
+        sex: Column of the sex.
+        age: Column of the bone age, empty in the test table without ground truth.
+    """
+
+    table: Table
+    role: str
     number: str
+    sex: str
     age: str
-    male: str
 
 
 def read_rsna(folder: Path, limit: int | None = None, seed: int = 0) -> Iterator[SourceItem]:
-    """Yields the radiographs of the RSNA Pediatric Bone Age Challenge 2017.
+    """Yields the radiographs of the challenge, then what cannot be delivered.
 
-    Reads every table in `folder` that has the columns of the challenge, as Kaggle
-    (`id,boneage,male`) or the RSNA (`Image ID,male,Bone Age (months)`) spell them, and finds the
-    images anywhere below. The challenge has no patient numbers: one radiograph is one patient.
+    Reads every table with the challenge's columns: `id,boneage,male` (training), `Image ID,male,
+    Bone Age (months)` (validation), `Case ID,Sex` with or without `Ground truth bone age (months)`
+    (test). Tables and images may lie anywhere below the folder; a row never gets an image from a
+    folder that is named after another part. The challenge has no patient numbers: one radiograph
+    is one patient.
 
     Args:
         folder: Where the challenge was unpacked.
@@ -45,21 +61,23 @@ def read_rsna(folder: Path, limit: int | None = None, seed: int = 0) -> Iterator
         seed: Decides which ones `limit` draws.
 
     Raises:
-        NotFoundError: There is no table with these columns.
+        NotFoundError: There is no folder, or no table with these columns in it.
+        InvalidInputError: The folder cannot be read.
     """
-    images: dict[str, Path] = {}
-    for path in images_below(folder):
-        images.setdefault(path.stem, path)
-    items: dict[str, SourceItem] = {}
+    files = list(files_below(folder))
     left_out: list[SourceItem] = []
-    for row in _rsna_rows(folder):
-        item = _rsna_item(row, images)
-        if item.name in items:
-            item = refused(item.name, f"{row.place}: {row.number} has a row already.")
-        if item.problem:
-            left_out.append(item)
-        else:
-            items[item.name] = item
+    tables = _tables(folder, left_out)
+    index = ImageIndex(files)
+    items: dict[str, SourceItem] = {}
+    seen: dict[str, str] = {}
+    for table in tables:
+        for row in table.table.rows:
+            item = _item(row, table, index, items, seen)
+            if item.problem:
+                left_out.append(item)
+            else:
+                items[item.name] = item
+    left_out += [refused(f.name, f.problem) for f in files if f.problem and f.name not in seen]
     chosen = list(items.values())
     if limit is not None and limit < len(chosen):
         chosen = random.Random(seed).sample(chosen, limit)
@@ -67,35 +85,93 @@ def read_rsna(folder: Path, limit: int | None = None, seed: int = 0) -> Iterator
     yield from left_out
 
 
-def _rsna_rows(folder: Path) -> Iterator[_RsnaRow]:
-    found = False
-    for path in sorted(folder.glob("*.csv")):
-        rows = read_table(path)
-        columns = rows[0] if rows else {}
-        number = next((name for name in _RSNA_NUMBER if name in columns), "")
-        age = next((name for name in _RSNA_AGE if name in columns), "")
-        if number and age and "male" in columns:
-            found = True
-            for line, row in enumerate(rows, start=2):
-                if any(row.values()):
-                    place = f"{path.name}, line {line}"
-                    cells = (row.get(name, "") for name in (number, age, "male"))
-                    yield _RsnaRow(place, *cells)
+def _tables(folder: Path, left_out: list[SourceItem]) -> Sequence[_RsnaTable]:
+    """Returns the challenge's tables by part; tables that cannot be read are left out."""
+    found: list[_RsnaTable] = []
+    broken: list[str] = []
+    for file in files_below(folder, TABLE_SUFFIXES):
+        if file.problem:
+            left_out.append(refused(file.name, file.problem))
+            continue
+        try:
+            table = _rsna_table(file)
+        except CarpalError as error:
+            broken.append(str(error))
+            left_out.append(refused(file.name, str(error)))
+        else:
+            found += [table] if table else []
     if not found:
         raise NotFoundError(
             f"{folder} holds no table of the RSNA challenge (columns id, boneage, male)."
+            + "".join(f" {reason}" for reason in broken[:1])
         )
+    return sorted(found, key=lambda table: ROLES.index(table.role))
 
 
-def _rsna_item(row: _RsnaRow, images: Mapping[str, Path]) -> SourceItem:
-    name = f"rsna-{row.number}" if row.number else row.place
-    if row.number not in images:
-        return refused(name, f"{row.place}: there is no image {row.number}.png or .jpg.")
-    if row.male.lower() not in _RSNA_SEX:
-        return refused(name, f"{row.place}: male is {row.male!r}, but must be True or False.")
+def _rsna_table(file: FoundFile) -> _RsnaTable | None:
+    table = read_table(file.path)
+    number, sex, age = table.column(*NUMBERS), table.column(*SEXES), table.column(*AGES)
+    if not number or not sex or not (age or number == "case id"):
+        return None
+    return _RsnaTable(table, _role(file.path.name) or NUMBERS[number], number, sex, age)
+
+
+def _role(name: str) -> str:
+    """Returns the part that a path speaks of, or an empty text; the last word counts."""
+    words = [match.group().casefold() for match in ROLE.finditer(name)]
+    return words[-1] if words else ""
+
+
+def _item(
+    row: TableRow,
+    table: _RsnaTable,
+    index: ImageIndex,
+    items: dict[str, SourceItem],
+    seen: dict[str, str],
+) -> SourceItem:
+    number = row.cell(table.number)
+    name = f"rsna-{number}" if number else row.place
+    if row.problem:
+        return refused(row.place, f"{row.place}: {row.problem}")
     try:
-        age = parse_value(AGE, row.age)
-    except InvalidInputError as error:
+        file = _image(number, table.role, index)
+        if file.name in seen:
+            raise InvalidInputError(f"{number} has a row already ({seen[file.name]}).")
+        seen[file.name] = row.place
+        if file.problem:
+            raise InvalidInputError(f"{file.name}: {file.problem}")
+        values = _values(row, table)
+    except CarpalError as error:
         return refused(name, f"{row.place}: {error}")
-    values = {AGE.name: age, SEX.name: _RSNA_SEX[row.male.lower()]}
-    return SourceItem(name, images[row.number], name, values)
+    if name in items:  # The same number in two parts is not the same child.
+        name = f"rsna-{table.role}-{number}"
+    return SourceItem(name, file.path, name, values, stamp=file.stamp)
+
+
+def _image(number: str, role: str, index: ImageIndex) -> FoundFile:
+    """Returns the image of that number, of this part if it is there in several."""
+    path = inner_path(number)
+    found = index.candidates(path)
+    own = [file for file in found if _role(file.name) == role]
+    fitting = own or [file for file in found if not _role(file.name)]
+    if not fitting and found:
+        raise NotFoundError(f"there is an image {number} only in {found[0].name}: another part.")
+    if not fitting:
+        raise NotFoundError(f"there is no image {number}.png or .jpg.")
+    if len(fitting) > 1:
+        names = ", ".join(file.name for file in fitting[:3])
+        raise InvalidInputError(f"{number} may be any of {len(fitting)} images: {names}.")
+    return fitting[0]
+
+
+def _values(row: TableRow, table: _RsnaTable) -> dict[str, Value]:
+    said = row.cell(table.sex)
+    sex = choice_of(SEX, table.sex, said)
+    if sex not in SEX.choices:
+        wanted = "True or False" if table.sex == "male" else "M or F"
+        raise InvalidInputError(f"{table.sex} is {said!r}, but must be {wanted}.")
+    values: dict[str, Value] = {SEX.name: parse_value(SEX, sex)}
+    if table.age:
+        decimal_comma = table.table.decimal_comma
+        values[AGE.name] = number_of(AGE, row.cell(table.age), decimal_comma=decimal_comma)
+    return values

@@ -7,9 +7,11 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from data.domain import DatasetVersion, LabelledRadiograph, Split
 from data.pool import Pool
+from data.version_proposals import Proposal
 from data.versions import DatasetRepository
 from tests.unit.data.dataset_cases import HEAD, NOON, SPEC, a_film, a_label, encoded
 
@@ -30,7 +32,7 @@ def some_labels(home: Path, count: int) -> list[LabelledRadiograph]:
     return [a_pooled_label(home, number) for number in range(1, count + 1)]
 
 
-def open_repository(home: Path, remote: Path | None = None, **other: float) -> DatasetRepository:
+def open_repository(home: Path, remote: Path | None = None, **other: Any) -> DatasetRepository:
     """The repository of a workspace; a remote is a folder."""
     address = "" if remote is None else str(remote)
     return DatasetRepository(home / "dataset", home / "pool", SPEC, AUTHOR, address, **other)
@@ -38,6 +40,21 @@ def open_repository(home: Path, remote: Path | None = None, **other: float) -> D
 
 def commit(repository: DatasetRepository, labels: list[LabelledRadiograph]) -> DatasetVersion:
     """Commits labels with everything else as always."""
+    version = _commit(repository, labels)
+    assert isinstance(version, DatasetVersion)
+    return version
+
+
+def propose(repository: DatasetRepository, labels: list[LabelledRadiograph]) -> Proposal:
+    """Proposes labels with everything else as always."""
+    proposal = _commit(repository, labels)
+    assert isinstance(proposal, Proposal)
+    return proposal
+
+
+def _commit(
+    repository: DatasetRepository, labels: list[LabelledRadiograph]
+) -> DatasetVersion | Proposal:
     return repository.commit_version(
         labels, trigger="50 new labels", ledger_head=HEAD, committed_at=NOON
     )

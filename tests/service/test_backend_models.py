@@ -23,6 +23,7 @@ from data.importing import import_items
 from data.ledger import Ledger
 from data.phantoms import PhantomTruth, draw_phantoms
 from data.pool import Pool
+from data.sources.known_targets import AGE, SEX
 from data.sources.phantoms import read_phantoms
 from labeling_config.codec import prediction_to_json, task_data
 from labeling_config.tasks import load_task
@@ -101,6 +102,7 @@ def import_phantoms(settings: Settings) -> list[tuple[Radiograph, PhantomTruth]]
             calibration_share=0.2,
             test_share=0.2,
             reference_splits=frozenset(),
+            targets=(AGE, SEX),
         )
         assert report.new == CASES, report
         known = {name: ledger.radiograph(i) for name, i in report.radiograph_ids.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -18,9 +19,11 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from carpal import label_studio
 from carpal.free_ports import free_port
+from data.consensus import consensus
 from data.domain import Radiograph, Split, TaskSpec
 from data.errors import AccessError, InvalidInputError, LabelStudioError, ServiceUnavailableError
 from data.images import encode_png
+from data.ledger import Ledger
 from data.phantoms import draw_hand
 from labeling_config.client import LabelStudio, ProjectHandle, TaskState
 from labeling_config.codec import (
@@ -35,6 +38,9 @@ from labeling_config.project_view import VIEW_TITLE
 from labeling_config.tasks import load_task
 from tests.service.stub_backend import PASSWORD, SECRET, USER, StubBackend, serving
 from tests.support import eventually, missing
+from workers.adoption import Adopter, not_adopted
+from workers.bootstrap import PROJECT
+from workers.reconcile import reconcile_labels
 from workers.settings import Settings, ensure_secrets
 
 pytestmark = pytest.mark.service
@@ -455,6 +461,48 @@ def test_annotations_that_went_with_their_task_are_missed(
     studio.client.request("DELETE", f"/api/tasks/{tasks[1]}/")
 
     assert studio.client.annotation_ids(handle.id) == {ids[0], ids[2], skipped}
+
+
+def upload(studio: Studio, handle: ProjectHandle, name: str, payload: bytes) -> None:
+    """Uploads a file as the page's Import button does."""
+    answer = requests.post(
+        f"{studio.settings.label_studio}/api/projects/{handle.id}/import",
+        params={"commit_to_project": "true"},
+        headers={"Authorization": f"Token {studio.settings.label_studio_token}"},
+        files={"file": (name, payload)},
+        timeout=30,
+    )
+    assert answer.status_code == 201, answer.text
+
+
+def test_an_uploaded_image_is_adopted_and_its_label_counts(
+    studio: Studio, handle: ProjectHandle, spec: TaskSpec, tmp_path: Path
+) -> None:
+    settings = replace(studio.settings, home=tmp_path)
+    film = encode_png(draw_hand(96.0, "female", seed=5, size=128))
+    upload(studio, handle, "my hand.png", film)
+    upload(studio, handle, "broken.png", b"no image")
+    table = f"image,patient\n/data/upload/{handle.id}/gone.png,P7\nhttp://example.org/a.png,P8\n"
+    upload(studio, handle, "table.csv", table.encode())
+    for state in studio.client.tasks(handle.id):
+        if "my_hand" in str(state.data[spec.image_key]):
+            said = values_to_result(spec, {"age_months": 96.0, "sex": "female"})
+            studio.client.submit(state.task_id, said)
+
+    with Ledger.open(settings.ledger) as ledger:
+        ledger.set_state(PROJECT, json.dumps({"id": handle.id, "backend_id": handle.backend_id}))
+        adopter = Adopter.of(settings)
+        report = reconcile_labels(studio.client, ledger, spec, adopter=adopter)
+        refused = not_adopted(ledger)
+        (row,) = consensus(ledger.radiographs(), ledger.readings(), spec)
+
+    assert len(report.adopted) == 1
+    assert dict(row.values) == {"age_months": 96.0, "sex": "female"}
+    assert row.radiograph.source == "label-studio"
+    assert (settings.pool / row.radiograph.path).read_bytes() == film
+    assert len(refused) == 3
+    for reason in ("not an image that can be read", "has no upload", "leads neither into the pool"):
+        assert reason in " ".join(refused)
 
 
 def test_a_personal_access_token_is_as_good_as_a_key(studio: Studio) -> None:

@@ -23,6 +23,7 @@ from tests.support import eventually
 from tests.unit.trainer.cases import BONE_AGE, QUICK
 from trainer.calibration import Calibration
 from trainer.model_files import WEIGHTS, ModelCard, check_model, save_model
+from trainer.pixels import preparation_of
 from trainer.registry import Registry
 from trainer.targets import Norm
 
@@ -47,7 +48,8 @@ def save(folder: Path, dataset_version: str, seed: int = 0, task: str = "bone_ag
         options=QUICK,
         norms={"age_months": Norm(100.0, 40.0)},
         calibration=Calibration(0.9, {"age_months": 2.5}, {"sex": 1.0}, {}),
-        preparation="0",
+        preparation=preparation_of(QUICK),
+        preparation_code="0",
         dataset_version=dataset_version,
         provenance={"dataset_commit": "abc123"},
         libraries={},

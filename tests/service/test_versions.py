@@ -111,6 +111,7 @@ def test_a_later_version_adds_one_shard_and_touches_no_other(home: Path) -> None
     changed = shell(repository.root, "git", "diff", "--name-status", "v0001", "v0002").split()
     assert dict(zip(changed[1::2], changed[::2], strict=True)) == {
         "DATASET.md": "M",
+        "age_months_by_sex.svg": "M",
         "images/shard-0002.csv": "A",
         "images/shard-0002.dvc": "A",
         "labels.csv": "M",
@@ -405,10 +406,15 @@ def test_on_no_branch_or_an_older_one_nothing_is_committed(home: Path) -> None:
     assert "switch main" in repository.dirty()
 
     shell(repository.root, "git", "switch", "-q", "-c", "older")
+    with pytest.raises(VersionError, match="is on older, versions go to main"):
+        commit(repository, some_labels(home, 5))
+
+    shell(repository.root, "git", "branch", "-qf", "main", "older")
     with pytest.raises(VersionError, match="does not contain v0002"):
         commit(repository, some_labels(home, 5))
 
     shell(repository.root, "git", "switch", "-q", "main")
+    shell(repository.root, "git", "merge", "-q", "v0002")
     assert commit(repository, some_labels(home, 5)).name == "v0003"
 
 

@@ -22,6 +22,8 @@ from tests.service.dataset_workspace import (
     commit,
     dvc,
     open_repository,
+    propose,
+    shell,
     some_labels,
 )
 from tests.support import eventually
@@ -29,21 +31,33 @@ from tests.support import eventually
 pytestmark = pytest.mark.service
 
 COMMIT = """
-import os, signal, sys
+import os, signal, sys, threading
 from pathlib import Path
-from tests.service.dataset_workspace import commit, open_repository, some_labels
+from tests.service.dataset_workspace import commit, open_repository, propose, some_labels
 
 home, count, fatal = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 labels = some_labels(home, count)
-repository = open_repository(home, remote=home / "remote")
+options = eval(sys.argv[4])
+repository = open_repository(home, remote=home / "remote", **options)
 lines = 0
 
 WATCHED = {
-    ("versions.py", "_add_images"),
-    ("versions.py", "_add_text"),
+    ("version_commit.py", "commit"),
+    ("version_commit.py", "_images_on_their_way"),
+    ("version_commit.py", "_store"),
+    ("version_commit.py", "_publish"),
+    ("version_proposals.py", "propose"),
     ("version_attempt.py", "attempt"),
     ("version_attempt.py", "recover"),
+    ("version_remote.py", "push"),
+    ("version_remote.py", "push_proposal"),
+    ("version_remote.py", "fast_forward"),
+    ("version_acceptance.py", "settle"),
+    ("version_acceptance.py", "_close"),
+    ("version_acceptance.py", "_link_images"),
+    ("dvc_calls.py", "dvc_at_work"),
     ("shards.py", "make_shard"),
+    ("shards.py", "link_images"),
 }
 
 def follow(frame, event, argument):
@@ -59,8 +73,10 @@ def watch(frame, event, argument):
     return follow if place in WATCHED else None
 
 if fatal:
+    threading.settrace(watch)
     sys.settrace(watch)
-print(commit(repository, labels).name, lines)
+act = propose if options.get("review") else commit
+print(act(repository, labels).name, lines)
 """
 
 
@@ -73,10 +89,10 @@ def first_version(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-def start_commit(home: Path, fatal_line: int = 0) -> subprocess.Popen[str]:
+def start_commit(home: Path, fatal_line: int = 0, **options: object) -> subprocess.Popen[str]:
     """Commits five labels in a process group of its own, which kills itself at a line."""
     return subprocess.Popen(
-        [sys.executable, "-c", COMMIT, str(home), "5", str(fatal_line)],
+        [sys.executable, "-c", COMMIT, str(home), "5", str(fatal_line), repr(options)],
         cwd=ROOT,
         text=True,
         stdout=subprocess.PIPE,
@@ -108,7 +124,7 @@ def test_a_kill_at_any_line_leaves_the_last_version_intact(
     assert int(lines) > 30
 
     # When each of them is the last one
-    for line in range(1, int(lines) + 1, 3):
+    for line in range(1, int(lines) + 1, 5):
         home = shutil.copytree(first_version, tmp_path / f"line{line}")
         killed = start_commit(home, line)
         killed.communicate()
@@ -116,6 +132,59 @@ def test_a_kill_at_any_line_leaves_the_last_version_intact(
 
         # Then the next commit finishes it or starts over
         assert_next_commit_makes_version_two(home)
+        shutil.rmtree(home)
+
+
+def test_a_kill_at_any_line_leaves_no_half_a_proposal(first_version: Path, tmp_path: Path) -> None:
+    whole = shutil.copytree(first_version, tmp_path / "whole")
+    options = {"review": True}
+    name, lines = (start_commit(whole, 10**6, **options).communicate()[0]).split()
+    assert name == "v0002"
+
+    for line in range(1, int(lines) + 1, 7):
+        home = shutil.copytree(first_version, tmp_path / f"line{line}")
+        killed = start_commit(home, line, **options)
+        killed.communicate()
+        assert killed.returncode == -signal.SIGKILL
+
+        repository = open_repository(home, remote=home / "remote", **options)
+        assert propose(repository, some_labels(home, 5)).name == "v0002"
+        assert repository.versions() == ["v0001"]
+        assert_sound(repository)
+        shell(repository.root, "git", "merge", "-q", "--ff-only", "proposals/v0002")
+        assert [version.labels for version in repository.accept_merged()] == [5]
+        assert_sound(repository)
+        shutil.rmtree(home)
+
+
+def test_a_kill_while_a_proposal_is_accepted_loses_nothing(
+    first_version: Path, tmp_path: Path
+) -> None:
+    # Given a proposal that was merged at the git remote
+    base = shutil.copytree(first_version, tmp_path / "base")
+    options = {"review": True, "git_remote": str(base / "hub.git")}
+    shell(base, "git", "init", "--quiet", "--bare", "--initial-branch=main", "hub.git")
+    repository = open_repository(base, remote=base / "remote", **options)
+    propose(repository, some_labels(base, 5))
+    assert repository.push() == ""
+    shell(base / "hub.git", "git", "branch", "-qf", "main", "proposals/v0002")
+
+    # When the process that finds it is killed at any line
+    lines = 10**6
+    for line in (10**6, *range(1, 60, 7)):
+        if line < 10**6 and line > lines:
+            break
+        home = shutil.copytree(base, tmp_path / f"line{line}")
+        told = start_commit(home, line, **options).communicate()[0].split()
+        lines = int(told[1]) if told else lines
+
+        # Then the next one makes the version, and has all of it
+        after = open_repository(home, remote=home / "remote", **options)
+        after.accept_merged()
+        assert after.versions() == ["v0001", "v0002"]
+        assert len(after.rows("v0002")) == 5
+        assert_sound(after)
+        assert "up to date" in dvc(after.root, "status")
         shutil.rmtree(home)
 
 

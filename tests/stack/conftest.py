@@ -21,6 +21,7 @@ from labeling_config.codec import task_data
 from tests.support import missing
 from workers.assembly import label_studio, open_ledger, pool, task
 from workers.bootstrap import connect
+from workers.overview import overview
 from workers.settings import Settings
 
 PHANTOMS = 240
@@ -41,12 +42,17 @@ class Workbench:
     """Task whose image became unreadable after the import."""
 
     def wait(self, condition: Callable[[], bool], what: str, limit_s: float = WAIT_S) -> None:
-        """Waits until the condition holds; fails with `what` after the limit."""
+        """Waits until the condition holds; fails with `what` and what the loop does instead."""
         end = time.monotonic() + limit_s
         while not condition():
             if time.monotonic() > end:
-                pytest.fail(f"Not within {limit_s:.0f} s: {what}")
+                pytest.fail(f"Not within {limit_s:.0f} s: {what}. {self._state()}")
             time.sleep(0.1)
+
+    def _state(self) -> str:
+        view = overview(self.settings, self.ledger)
+        runs = "; ".join(f"{r.id} {r.state} {r.stage} {r.error}" for r in view.runs)
+        return f"{view.training} Runs: {runs}. Attention: {' '.join(view.attention)}"
 
     def radiograph_of(self, task_id: int) -> str:
         """Returns the radiograph that a Label Studio task shows."""

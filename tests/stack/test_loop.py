@@ -29,9 +29,7 @@ def succeeded(workbench: Workbench, run_id: str) -> Run:
     """Waits until a run has succeeded and its champion has scored the pool; returns it."""
 
     def ended() -> bool:
-        run = workbench.ledger.run(run_id)
-        if run is not None and run.state is RunState.FAILED:
-            pytest.fail(f"{run_id} failed: {run.error}")
+        run = run_that_did_not_fail(workbench, run_id)
         return run is not None and run.state is RunState.SUCCEEDED
 
     workbench.wait(ended, f"{run_id} succeeded")
@@ -41,6 +39,13 @@ def succeeded(workbench: Workbench, run_id: str) -> Run:
     )
     run = workbench.ledger.run(run_id)
     assert run is not None
+    return run
+
+
+def run_that_did_not_fail(workbench: Workbench, run_id: str) -> Run | None:
+    run = workbench.ledger.run(run_id)
+    if run is not None and run.state is RunState.FAILED:
+        pytest.fail(f"{run_id} failed: {run.error}")
     return run
 
 
@@ -77,7 +82,7 @@ def readable_tasks(workbench: Workbench) -> list[int]:
 
 
 def running_stage(workbench: Workbench, run_id: str) -> str:
-    run = workbench.ledger.run(run_id)
+    run = run_that_did_not_fail(workbench, run_id)
     return run.stage if run is not None and run.state is RunState.RUNNING else ""
 
 

@@ -182,3 +182,72 @@ def test_a_target_that_applies_is_united_from_those_who_gave_it() -> None:
     )
 
     assert row.values == {"finding": "pneumonia", "cause": "viral"}
+
+
+# Adjudicators
+
+CHIEF = "chief@example.org"
+
+
+def settled_row(*readings: Reading, spec: TaskSpec = SPEC) -> LabelledRadiograph:
+    (row,) = consensus([a_radiograph()], readings, spec, [CHIEF, "deputy@example.org"])
+    return row
+
+
+def test_an_adjudicator_wins_over_all_readers() -> None:
+    row = settled_row(
+        a_reading("a@x.org", minute=0, age_months=100.0, sex="female"),
+        a_reading(CHIEF, minute=1, age_months=130.0, sex="male"),
+        a_reading("b@x.org", minute=2, age_months=102.0, sex="female"),
+    )
+
+    assert row.values == {"age_months": 130.0, "sex": "male"}
+    assert row.agreement == pytest.approx(1 / 3)
+    assert not row.reference
+
+
+def test_an_adjudicator_decides_only_what_was_read() -> None:
+    row = settled_row(
+        a_reading("a@x.org", minute=0, age_months=100.0, sex="female"),
+        a_reading("b@x.org", minute=1, age_months=104.0, sex="female"),
+        a_reading(CHIEF, minute=2, age_months=130.0),
+    )
+
+    assert row.values == {"age_months": 130.0, "sex": "female"}
+
+
+def test_of_several_adjudicators_the_latest_who_read_a_target_decides_it() -> None:
+    row = settled_row(
+        a_reading("deputy@example.org", minute=3, age_months=120.0),
+        a_reading(CHIEF, minute=2, age_months=130.0, sex="male"),
+    )
+
+    assert row.values == {"age_months": 120.0, "sex": "male"}
+
+
+def test_the_reference_wins_over_an_adjudicator() -> None:
+    row = settled_row(
+        a_reading("reference", minute=0, age_months=60.0),
+        a_reading(CHIEF, minute=1, age_months=130.0, sex="male"),
+    )
+
+    assert row.values == {"age_months": 60.0, "sex": "male"}
+    assert row.reference
+
+
+def test_a_withdrawn_adjudication_decides_nothing() -> None:
+    row = settled_row(
+        a_reading("a@x.org", minute=0, age_months=100.0),
+        a_reading(CHIEF, minute=1, withdrawn=True, age_months=130.0),
+    )
+
+    assert row.values == {"age_months": 100.0}
+
+
+def test_the_case_of_an_adjudicators_address_does_not_matter() -> None:
+    row = settled_row(
+        a_reading("a@x.org", minute=0, age_months=100.0),
+        a_reading("Chief@Example.org", minute=1, age_months=130.0),
+    )
+
+    assert row.values == {"age_months": 130.0}

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from data.image_preparation import prepare
+from data.errors import ImageError
+from data.image_preparation import CROPS, Preparation, prepare
 from data.images import read_grey
 from tests.unit.data.dataset_cases import a_film
+from tests.unit.data.film_cases import framed_hand
 
 
 def a_hand(background: int, hand: int, bone: int, size: int = 200) -> NDArray[np.uint8]:
@@ -27,7 +31,7 @@ def a_hand(background: int, hand: int, bone: int, size: int = 200) -> NDArray[np
     "shape", [(300, 200), (200, 300), (50, 40), (2000, 1500), (1, 1), (1, 500)]
 )
 def test_any_film_becomes_a_square(shape: tuple[int, int]) -> None:
-    square = prepare(a_film(*shape), 128)
+    square = prepare(a_film(*shape), Preparation(128))
 
     assert square.shape == (128, 128)
     assert square.dtype == np.uint8
@@ -43,11 +47,14 @@ def test_any_film_becomes_a_square(shape: tuple[int, int]) -> None:
 def test_every_size_and_every_flat_film_can_be_prepared(
     height: int, width: int, size: int, grey: int
 ) -> None:
-    assert prepare(np.full((height, width), grey, np.uint8), size).shape == (size, size)
+    assert prepare(np.full((height, width), grey, np.uint8), Preparation(size)).shape == (
+        size,
+        size,
+    )
 
 
 def test_the_aspect_ratio_is_kept_and_the_rest_is_black() -> None:
-    square = prepare(a_film(400, 200), 100)
+    square = prepare(a_film(400, 200), Preparation(100))
 
     assert square[:, :25].max() == 0
     assert square[:, 75:].max() == 0
@@ -58,7 +65,7 @@ def test_left_stays_left() -> None:
     film = a_film(100, 100) // 4
     film[:, :50] += 128
 
-    square = prepare(film, 100)
+    square = prepare(film, Preparation(100))
 
     assert square[:, :50].mean() > square[:, 50:].mean() + 50
 
@@ -66,21 +73,21 @@ def test_left_stays_left() -> None:
 def test_the_same_film_gives_the_same_bytes() -> None:
     film = a_film(300, 220)
 
-    assert np.array_equal(prepare(film, 128), prepare(film.copy(), 128))
+    assert np.array_equal(prepare(film, Preparation(128)), prepare(film.copy(), Preparation(128)))
 
 
 def test_the_film_itself_is_not_changed() -> None:
     film = a_film(300, 220)
     before = film.copy()
 
-    prepare(film, 128)
+    prepare(film, Preparation(128))
 
     assert np.array_equal(film, before)
 
 
 def test_a_dark_film_looks_like_a_well_exposed_one() -> None:
-    dark = prepare(a_hand(background=10, hand=18, bone=30), 128)
-    bright = prepare(a_hand(background=20, hand=100, bone=220), 128)
+    dark = prepare(a_hand(background=10, hand=18, bone=30), Preparation(128))
+    bright = prepare(a_hand(background=20, hand=100, bone=220), Preparation(128))
 
     assert dark.max() > 180
     assert np.abs(dark.astype(int) - bright).mean() < 12
@@ -93,7 +100,7 @@ def test_a_white_marker_does_not_darken_the_hand() -> None:
     marked[26:30, 5:20] = 255
 
     bones = (film == 30)[40:180]
-    plain, with_marker = (prepare(f, 200)[40:180, 25:175] for f in (film, marked))
+    plain, with_marker = (prepare(f, Preparation(200))[40:180, 25:175] for f in (film, marked))
 
     assert with_marker[bones].mean() > 0.8 * plain[bones].mean()
 
@@ -104,7 +111,7 @@ def test_a_plain_border_is_cut_off(border: int) -> None:
     framed = np.full((400, 300), border, np.uint8)
     framed[200:320, 60:150] = film
 
-    assert np.array_equal(prepare(framed, 128), prepare(film, 128))
+    assert np.array_equal(prepare(framed, Preparation(128)), prepare(film, Preparation(128)))
 
 
 def test_two_borders_one_within_the_other_are_cut_off() -> None:
@@ -114,11 +121,11 @@ def test_two_borders_one_within_the_other_are_cut_off() -> None:
     outer = np.zeros((300, 300), np.uint8)
     outer[50:210, 70:200] = inner
 
-    assert np.array_equal(prepare(outer, 128), prepare(film, 128))
+    assert np.array_equal(prepare(outer, Preparation(128)), prepare(film, Preparation(128)))
 
 
 def test_a_faint_hand_is_never_taken_for_a_border() -> None:
-    square = prepare(a_hand(background=8, hand=11, bone=14), 200)
+    square = prepare(a_hand(background=8, hand=11, bone=14), Preparation(200))
 
     fingers = (square[110] > square[110].max() / 3).astype(int)
     assert np.count_nonzero(np.diff(fingers) == 1) == 5
@@ -128,7 +135,7 @@ def test_a_small_spot_on_an_empty_film_is_not_cropped_to() -> None:
     film = np.zeros((300, 300), np.uint8)
     film[100:110, 100:110] = 255
 
-    square = prepare(film, 300)
+    square = prepare(film, Preparation(300))
 
     assert np.count_nonzero(square) < 300
 
@@ -137,7 +144,7 @@ def test_a_dark_film_keeps_more_than_its_grey_levels() -> None:
     # Given a film with 16 grey levels and noise, averaged down
     ramp = np.linspace(10, 26, 1200)[None, :] + np.random.default_rng(1).uniform(0, 1, (1200, 1200))
 
-    square = prepare(ramp.astype(np.uint8), 100)
+    square = prepare(ramp.astype(np.uint8), Preparation(100))
 
     assert len(np.unique(square)) > 60
 
@@ -148,13 +155,128 @@ def test_a_dark_film_keeps_more_than_its_grey_levels() -> None:
         (np.zeros((4, 4, 3), np.uint8), 64),
         (np.zeros((4, 4), np.float32), 64),
         (np.zeros((0, 4), np.uint8), 64),
-        (np.zeros((4, 4), np.uint8), 4),
     ],
-    ids=["colour", "not 8 bit", "empty", "square too small"],
+    ids=["colour", "not 8 bit", "empty"],
 )
 def test_what_is_no_film_cannot_be_prepared(image: NDArray[np.uint8], size: int) -> None:
     with pytest.raises(ValueError, match="8-bit grey"):
-        prepare(image, size)
+        prepare(image, Preparation(size))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"size": 4},
+        {"size": 64, "crop": "square"},
+        {"size": 64, "background": "blur"},
+        {"size": 64, "mask_crop": 0.9},
+        {"size": 64, "mask_edge": 0.5},
+    ],
+    ids=lambda content: "-".join(map(str, content)),
+)
+def test_an_impossible_preparation_is_refused(content: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"preparation|must lie"):
+        Preparation.from_json(content)
+
+
+def test_a_preparation_is_read_as_it_was_written() -> None:
+    preparation = Preparation(96, "mask", 1.3, "remove", 0.02)
+
+    assert Preparation.from_json(preparation.to_json()) == preparation
+
+
+@pytest.mark.parametrize("crop", CROPS)
+def test_every_crop_shows_other_pixels(crop: str) -> None:
+    film, mask = framed_hand()
+
+    squares = {c: prepare(film, Preparation(96, c), mask).tobytes() for c in CROPS}
+
+    assert [c for c in CROPS if squares[c] == squares[crop]] == [crop]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"mask_crop": 1.5}, {"background": "remove"}, {"background": "remove", "mask_edge": 0.05}],
+    ids=lambda changed: "-".join(changed),
+)
+def test_every_mask_option_changes_the_pixels(changed: dict[str, Any]) -> None:
+    film, mask = framed_hand()
+    plainer = dict(list(changed.items())[:-1])
+
+    one = prepare(film, Preparation(96, "mask", **plainer), mask)
+    other = prepare(film, Preparation(96, "mask", **changed), mask)
+
+    assert not np.array_equal(one, other)
+
+
+def test_the_square_around_a_mask_has_its_hand_in_the_middle() -> None:
+    # Given a mask of 40 x 80 pixels in a corner, and a square of 1.5 x 80 pixels around it
+    film = np.full((200, 160), 60, np.uint8)
+    mask = np.zeros((200, 160), bool)
+    mask[10:90, 5:45] = True
+    film[mask] = 200
+
+    square = prepare(film, Preparation(120, "mask", mask_crop=1.5), mask)
+
+    # Then the hand lies at 20..100 x 40..80, and what the square has beyond the film is black
+    hand = square > 150
+    assert (np.flatnonzero(hand.any(1))[[0, -1]] == [20, 99]).all()
+    assert (np.flatnonzero(hand.any(0))[[0, -1]] == [40, 79]).all()
+    assert square[:10].max() == 0 and square[:, :35].max() == 0
+
+
+def test_a_removed_background_is_black_and_the_hand_stays() -> None:
+    film, mask = framed_hand()
+
+    kept = prepare(film, Preparation(96, "whole"), mask)
+    removed = prepare(film, Preparation(96, "whole", background="remove"), mask)
+
+    shown = prepare(mask * np.uint8(255), Preparation(96, "whole"))
+    hand, outside = shown == shown.max(), shown == 0
+    assert removed[outside].max() == 0
+    assert kept[outside].max() > 100
+    assert removed[hand].std() > 20
+
+
+def test_the_seam_of_a_removed_background_fades_outside_the_hand_alone() -> None:
+    film, mask = framed_hand()
+
+    hard = prepare(film, Preparation(96, "mask", background="remove"), mask)
+    soft = prepare(film, Preparation(96, "mask", background="remove", mask_edge=0.05), mask)
+
+    assert (soft >= hard).all()
+    assert np.count_nonzero(soft > hard) > 100
+
+
+@pytest.mark.parametrize(
+    ("mask", "reason"),
+    [
+        (None, "no hand mask"),
+        (np.ones((30, 20), bool), "20 x 30 pixels"),
+        (np.zeros((300, 240), bool), "no hand"),
+    ],
+    ids=["absent", "of another film", "empty"],
+)
+@pytest.mark.parametrize(
+    "how", [{"crop": "mask"}, {"background": "remove"}], ids=lambda how: "-".join(how)
+)
+def test_a_film_whose_mask_is_missing_is_never_prepared_without_it(
+    how: dict[str, Any], mask: NDArray[np.bool_] | None, reason: str
+) -> None:
+    film, _ = framed_hand()
+
+    with pytest.raises(ImageError, match=reason):
+        prepare(film, Preparation(96, **how), mask)
+
+
+def test_models_of_before_get_the_pixels_of_before() -> None:
+    # Given the bytes that the preprocessing of the first models made of this film
+    film = a_hand(background=10, hand=100, bone=200)
+    film[:, :20] = 255
+
+    square = prepare(film, Preparation(32, "plain"))
+
+    assert hashlib.sha256(square.tobytes()).hexdigest()[:16] == "eb67b88f6cd49210"
 
 
 @pytest.mark.real_data
@@ -162,7 +284,7 @@ def test_real_films_of_any_exposure_fill_the_grey_scale(real_data: Path) -> None
     folder = real_data / "rsna" / "boneage-training-dataset" / "boneage-training-dataset"
     paths = sorted(folder.iterdir())[::200]
 
-    squares = [prepare(read_grey(path), 128) for path in paths]
+    squares = [prepare(read_grey(path), Preparation(128)) for path in paths]
 
     spreads = [np.percentile(square, 99) - np.percentile(square, 1) for square in squares]
     assert np.percentile(spreads, 2) > 120

@@ -20,6 +20,7 @@ from data.images import (
     encode_png,
     extension_of,
     read_grey,
+    read_small,
 )
 from tests.unit.data.dataset_cases import a_film, encoded
 
@@ -242,6 +243,72 @@ def test_damaged_bytes_give_an_image_or_an_image_error(data: st.DataObject, form
         assert str(error).endswith(".")
     else:
         assert grey.ndim == 2
+
+
+def test_a_large_jpeg_is_read_at_an_eighth_of_each_side() -> None:
+    ramp = np.tile(np.linspace(0, 240, 403).astype(np.uint8), (299, 1))
+
+    film = read_small(encoded(ramp, "JPEG", quality=95))
+
+    assert (film.extension, film.width, film.height) == ("jpg", 403, 299)
+    assert film.pixels.shape == (38, 51)
+    assert (film.rows, film.columns) == (299 / 8, 403 / 8)
+    assert np.abs(film.pixels[5, :50].astype(int) - ramp[0, 4:400:8]).max() <= 3
+
+
+@pytest.mark.parametrize("form", [form for form in FORMATS if form != "JPEG"])
+def test_another_film_is_read_whole(form: str) -> None:
+    payload = encoded(a_film(200, 150), form)
+
+    film = read_small(payload)
+
+    assert (film.extension, film.width, film.height) == (FORMATS[form], 150, 200)
+    assert np.array_equal(film.pixels, decode(payload))
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG"])
+def test_a_small_film_is_turned_as_a_browser_shows_it(form: str) -> None:
+    exif = Image.Exif()
+    exif[274] = 6
+    payload = encoded(a_film(200, 400), form, exif=exif)
+
+    film = read_small(payload)
+
+    assert (film.width, film.height) == (200, 400)
+    assert film.pixels.shape == (film.rows, film.columns) == (400, 200)
+    assert np.array_equal(film.pixels, decode(payload))
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.6, 0.9, 0.99])
+def test_a_small_film_of_a_truncated_file_is_refused(form: str, share: float) -> None:
+    payload = encoded(a_film(300, 250), form)
+
+    with pytest.raises(ImageError):
+        read_small(payload[: int(len(payload) * share)])
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # Pillow's remarks on odd metadata
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), form=st.sampled_from(sorted(FORMATS)))
+def test_a_small_film_is_refused_with_the_whole_one(data: st.DataObject, form: str) -> None:
+    payload = bytearray(encoded(a_film(64, 56), form))
+    places = st.integers(0, len(payload) - 1)
+    for place, byte in data.draw(
+        st.lists(st.tuples(places, st.integers(0, 255)), min_size=1, max_size=6)
+    ):
+        payload[place] = byte
+
+    try:
+        shape = decode(bytes(payload), SMALL).shape
+    except ImageError:
+        shape = None
+    try:
+        film = read_small(bytes(payload), SMALL)
+    except ImageError:
+        assert shape is None
+    else:
+        assert (film.height, film.width) == shape
 
 
 def test_a_missing_file_is_an_image_error(tmp_path: Path) -> None:

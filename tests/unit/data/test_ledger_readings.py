@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data.domain import REFERENCE_READER, Reading
+from data.domain import REFERENCE_READER, Reading, Split
 from data.errors import InvalidInputError, NotFoundError
 from data.ledger import Ledger
 from data.ledger_events import Event, EventKind
@@ -29,6 +29,7 @@ from tests.unit.data.ledger_cases import (
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
     with new_ledger(tmp_path) as opened:
         opened.add_radiographs([a_radiograph(number) for number in (1, 2, 3)])
+        opened.add_radiographs([a_radiograph(4, split=Split.TEST)])
         yield opened
 
 
@@ -230,7 +231,7 @@ def test_a_withdrawal_changes_its_radiograph(ledger: Ledger) -> None:
 @pytest.mark.parametrize(
     "reading",
     [
-        pytest.param(a_reference(1), id="a reference"),
+        pytest.param(a_reference(4), id="a reference of a held-out radiograph"),
         pytest.param(a_reading(1, values={}, withdrawn=True), id="a skipped radiograph"),
     ],
 )
@@ -238,6 +239,12 @@ def test_no_expert_label_is_counted_for(ledger: Ledger, reading: Reading) -> Non
     ledger.record_readings([reading])
 
     assert ledger.changed_radiographs(0) == 0
+
+
+def test_a_reference_that_is_trained_on_counts_as_a_label(ledger: Ledger) -> None:
+    ledger.record_readings([a_reference(1)])
+
+    assert ledger.changed_radiographs(0) == 1
 
 
 def test_a_reading_of_an_unknown_radiograph_is_refused_and_nothing_is_kept(ledger: Ledger) -> None:

@@ -5,18 +5,20 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, text
 
 from data.errors import LedgerError
+from data.import_records import ImportBatch, Origin
 from data.ledger import Ledger
 from data.ledger_database import MIGRATIONS, Database
-from data.ledger_events import EventKind
+from data.ledger_events import EventKind, utc_text
 from data.ledger_schema import SCHEMA_VERSION, VERSION_TABLE, metadata
-from tests.unit.data.ledger_cases import ledger_url
+from tests.unit.data.ledger_cases import NOON, a_radiograph, ledger_url
 
 
 def pragma(file: Path, name: str) -> object:
@@ -84,3 +86,35 @@ def test_a_folder_with_a_percent_sign_can_hold_a_ledger(tmp_path: Path) -> None:
 
     with Ledger.open(ledger_url(folder)) as ledger:
         assert ledger.append(EventKind.HINT, "task", {}) == 1
+
+
+def make_ledger_of_schema(version: str, folder: Path, rows: list[str]) -> None:
+    engine = create_engine(ledger_url(folder))
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, version)
+        for row in rows:
+            connection.execute(text(row))
+    engine.dispose()
+
+
+def test_a_ledger_of_the_first_schema_is_upgraded_with_all_that_it_holds(tmp_path: Path) -> None:
+    film = a_radiograph(1)
+    make_ledger_of_schema(
+        "0001",
+        tmp_path,
+        [
+            f"INSERT INTO patients VALUES ('{film.patient}', 'train')",
+            "INSERT INTO radiographs VALUES "
+            f"('{film.id}', '{film.patient}', 'rsna', '{film.path}', 512, 640, '{utc_text(NOON)}')",
+            "INSERT INTO state VALUES ('cursor', '17')",
+        ],
+    )
+
+    with Ledger.open(ledger_url(tmp_path)) as ledger:
+        assert ledger.radiographs() == [film]
+        assert ledger.get_state("cursor") == "17"
+        assert (ledger.fingerprints(), ledger.source_values()) == ({}, {})
+        assert ledger.record_import(ImportBatch(origins={"k": Origin(film.id, "s")}), 0)

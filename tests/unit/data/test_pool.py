@@ -3,14 +3,15 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
 from pathlib import Path
 
 import pytest
 
-from data import atomic
+from data import pool as pool_module
 from data.errors import ImageError, InvalidInputError, StorageError
 from data.images import ImageLimits, content_id
-from data.pool import Pool
+from data.pool import STALE_DRAFT_S, Pool
 from tests.unit.data.dataset_cases import a_film, a_radiograph, encoded
 
 FILM = encoded(a_film(40, 30))
@@ -21,10 +22,10 @@ def files_of(pool: Pool) -> list[Path]:
 
 
 def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_space(descriptor: int) -> None:
+    def no_space(descriptor: int, payload: bytes) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(atomic.os, "fsync", no_space)
+    monkeypatch.setattr(pool_module.os, "write", no_space)
 
 
 def test_an_image_lies_under_the_hash_of_its_content(tmp_path: Path) -> None:
@@ -72,6 +73,59 @@ def test_an_image_that_a_power_cut_left_short_is_written_again(tmp_path: Path) -
     pool.add(FILM)
 
     assert path.read_bytes() == FILM
+
+
+def test_an_image_of_the_right_length_that_a_power_cut_left_wrong_is_written_again(
+    tmp_path: Path,
+) -> None:
+    pool = Pool(tmp_path)
+    path = tmp_path / pool.add(FILM).path
+    path.chmod(0o644)
+    path.write_bytes(bytes(len(FILM)))
+
+    pool.add(FILM)
+
+    assert path.read_bytes() == FILM
+
+
+def test_a_staged_image_is_not_in_the_pool_until_it_is_kept(tmp_path: Path) -> None:
+    pool = Pool(tmp_path)
+
+    staged = pool.stage(FILM, "png")
+
+    assert not pool.contains(staged.id)
+    assert pool.staged_path(staged).read_bytes() == FILM
+    pool.keep(staged)
+    pool.keep(staged)
+    assert pool.find(staged.id) == pool.staged_path(staged) == tmp_path / staged.path
+
+
+def test_the_same_image_can_be_staged_twice(tmp_path: Path) -> None:
+    pool = Pool(tmp_path)
+    one, two = pool.stage(FILM, "png"), pool.stage(FILM, "png")
+
+    pool.drop(one)
+    pool.keep(two)
+
+    assert files_of(pool) == [tmp_path / two.path]
+
+
+def test_what_the_pool_holds_is_not_staged(tmp_path: Path) -> None:
+    pool = Pool(tmp_path)
+    pool.add(FILM)
+
+    assert pool.stage(FILM, "png").draft == ""
+
+
+def test_drafts_of_killed_processes_are_removed_after_a_day(tmp_path: Path) -> None:
+    pool = Pool(tmp_path)
+    old, fresh = pool.stage(FILM, "png"), pool.stage(FILM, "png")
+    yesterday = time.time() - STALE_DRAFT_S - 1
+    os.utime(pool.staged_path(old), (yesterday, yesterday))
+
+    pool.remove_stale_drafts()
+
+    assert files_of(pool) == [pool.staged_path(fresh)]
 
 
 @pytest.mark.parametrize(

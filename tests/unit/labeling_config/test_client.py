@@ -260,6 +260,19 @@ def test_every_task_is_listed_once(studio: FakeStudio) -> None:
     assert [state.task_id for state in studio.client().tasks(PROJECT)] == ids
 
 
+def test_tasks_behind_one_are_listed_with_one_question_if_there_are_none(
+    studio: FakeStudio,
+) -> None:
+    tasks = [studio.add_task(1, {"image": "x"})["id"] for _ in range(3)]
+    client = studio.client()
+
+    assert [state.task_id for state in client.tasks(1, after=tasks[1])] == tasks[2:]
+
+    studio.asked.clear()
+    assert list(client.tasks(1, after=tasks[2])) == []
+    assert studio.asked == [("GET", "/api/tasks")]
+
+
 def test_a_task_that_goes_while_the_list_is_read_hides_no_other(studio: FakeStudio) -> None:
     ids = with_tasks(studio, 7)
     seen = []

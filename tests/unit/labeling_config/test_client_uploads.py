@@ -23,6 +23,8 @@ class Files(BaseHTTPRequestHandler):
             self._answer(401, b'{"detail": "Invalid token."}')
         elif self.path == "/data/upload/3/hand.png":
             self._answer(200, b"0123456789")
+        elif self.path == "/data/upload/3/never.png":  # as 1.23.2 answers
+            self._answer(500, b'{"detail": "\'NoneType\' object has no attribute"}')
         elif self.path == "/data/upload/3/elsewhere.png":
             self.send_response(302)
             self.send_header("Location", "http://169.254.169.254/latest")
@@ -73,6 +75,7 @@ def test_an_upload_is_read_with_the_token(url: str) -> None:
     ("name", "token", "error"),
     [
         ("missing.png", TOKEN, NotFoundError),
+        ("never.png", TOKEN, NotFoundError),
         ("hand.png", "wrong", AccessError),
         ("elsewhere.png", TOKEN, ServiceUnavailableError),
         ("cut.png", TOKEN, ServiceUnavailableError),

@@ -193,6 +193,16 @@ def test_an_upload_is_fetched_from_label_studio_and_not_kept(backend: Backend, h
     assert backend.ledger.stored == {}
 
 
+def test_the_prediction_of_an_adopted_upload_is_kept(backend: Backend) -> None:
+    backend.serve(FakePredictor("v1"))
+    adopted = backend.radiograph(4)
+    backend.uploads.files["/data/upload/3/hand.png"] = png(4)
+
+    backend.predict([{"data": {"image": "/data/upload/3/hand.png"}}])
+
+    assert list(backend.ledger.stored) == [(adopted.id, "v1")]
+
+
 def test_an_image_that_the_model_refuses_costs_only_its_task(backend: Backend) -> None:
     model = backend.serve(FakePredictor("v1"))
     radiographs = [backend.radiograph(seed) for seed in range(3)]

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from data.errors import ModelError, StorageError
+from data.image_preparation import Preparation
 from tests.unit.trainer.cases import BONE_AGE, FRACTURE, QUICK, SEX
 from trainer.calibration import Calibration
 from trainer.model_files import (
@@ -16,10 +17,12 @@ from trainer.model_files import (
     WEIGHTS,
     ModelCard,
     check_model,
+    content_hash,
     load_model,
     require_task,
     save_model,
 )
+from trainer.pixels import preparation_of
 from trainer.targets import Norm
 
 BARE = ModelCard(
@@ -29,7 +32,8 @@ BARE = ModelCard(
     options=QUICK,
     norms={"age_months": Norm(100.0, 40.0)},
     calibration=Calibration(0.9, {"age_months": 2.5}, {"sex": 1.25}, {"age_months": 40, "sex": 40}),
-    preparation="0123456789abcdef",
+    preparation=preparation_of(QUICK),
+    preparation_code="0123456789abcdef",
     dataset_version="v0003",
     provenance={"dataset_commit": "abc"},
     libraries={"torch": "2"},
@@ -171,3 +175,31 @@ def test_another_loss_weight_is_no_other_task() -> None:
     lighter = replace(SEX, loss_weight=0.1)
 
     require_task(BARE, replace(BONE_AGE, targets=(BONE_AGE.targets[0], lighter)))
+
+
+def test_the_card_says_how_films_are_prepared(saved: tuple[Path, ModelCard]) -> None:
+    folder, _ = saved
+
+    content = json.loads((folder / CARD).read_text())
+
+    assert content["preparation"] == Preparation(QUICK.image_size, "whole").to_json()
+
+
+def test_a_model_of_before_preparations_sees_films_without_their_plain_borders(
+    saved: tuple[Path, ModelCard],
+) -> None:
+    # Given a model folder as it was written before there were preparations
+    folder, _ = saved
+    content = json.loads((folder / CARD).read_text())
+    content["preparation"] = content.pop("preparation_code")
+    for name in ("crop", "mask_crop", "background", "mask_edge"):
+        del content["options"][name]
+    digest = content_hash((folder / WEIGHTS).read_bytes(), content)
+    content |= {"content_hash": digest, "model_version": f"v0003-{digest[:8]}"}
+    (folder / CARD).write_text(json.dumps(content))
+
+    _, card = load_model(folder)
+
+    assert card.preparation == Preparation(QUICK.image_size, "plain")
+    assert card.options == replace(QUICK, crop="plain")
+    assert card.preparation_code == "0123456789abcdef"

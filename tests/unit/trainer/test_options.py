@@ -48,6 +48,10 @@ def test_every_option_is_read_by_the_trainer(name: str) -> None:
     ("values", "named"),
     [
         pytest.param({"epochs": 0}, "epochs", id="no epoch"),
+        pytest.param({"crop": "tight"}, "crop", id="unknown crop"),
+        pytest.param({"mask_crop": 0.5}, "mask_crop", id="a square smaller than the hand"),
+        pytest.param({"background": "blur"}, "background", id="unknown background"),
+        pytest.param({"mask_edge": 0.3}, "mask_edge", id="a seam as wide as the hand"),
         pytest.param({"learning_rate": -1e-3}, "learning_rate", id="negative rate"),
         pytest.param({"learning_rate": float("nan")}, "learning_rate", id="rate is no number"),
         pytest.param({"batch_size": 1}, "batch_size", id="a batch of one"),

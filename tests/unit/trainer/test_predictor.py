@@ -9,10 +9,13 @@ import torch
 
 from data.domain import Prediction
 from data.errors import ImageError, ModelError
-from data.images import ImageLimits
-from tests.unit.trainer.cases import BONE_AGE, FRACTURE, easy_examples, easy_image
+from data.image_preparation import prepare
+from data.images import ImageLimits, encode_png
+from data.masks import MaskStore, read_mask
+from tests.unit.trainer.cases import BONE_AGE, FRACTURE, QUICK, easy_examples, easy_image
 from tests.unit.trainer.test_model_files import BARE
 from trainer.model_files import save_model
+from trainer.pixels import preparation_of
 from trainer.predictor import Predictor
 
 
@@ -170,3 +173,76 @@ def test_every_image_size_of_a_film_is_taken(predictor: Predictor) -> None:
 
     assert len(predictions) == 4
     assert replace(predictions[0], radiograph_id="") != replace(predictions[1], radiograph_id="")
+
+
+@pytest.fixture(scope="module")
+def mask_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that was trained with hand masks."""
+    torch.manual_seed(0)
+    options = replace(QUICK, crop="mask", background="remove")
+    card = replace(BARE, options=options, preparation=preparation_of(options))
+    folder = tmp_path_factory.mktemp("masked") / "model"
+    save_model(folder, card.network(), card)
+    return folder
+
+
+@pytest.fixture
+def masks(tmp_path: Path) -> MaskStore:
+    """Masks for the first two images, under ids like those of real radiographs."""
+    store = MaskStore(tmp_path / "masks")
+    for i in range(2):
+        mask = np.zeros((48, 48), bool)
+        mask[5 : 30 + i, 10:40] = True
+        store.add(f"{i:064x}", mask)
+    return store
+
+
+def test_a_model_of_masks_sees_what_training_saw(mask_model: Path, masks: MaskStore) -> None:
+    predictor = Predictor.load(mask_model, "cpu", find_mask=masks.find)
+    hand = masks.find(f"{0:064x}")
+    assert hand is not None
+
+    (prediction,) = predictor.predict_images(IMAGES[:1], [f"{0:064x}"])
+
+    square = prepare(IMAGES[0], predictor.card.preparation, read_mask(hand))
+    (expected,) = predictor._predict([square], [f"{0:064x}"])
+    assert prediction == expected
+
+
+def test_a_film_without_a_mask_gets_an_error_and_the_others_an_answer(
+    mask_model: Path, masks: MaskStore, tmp_path: Path
+) -> None:
+    predictor = Predictor.load(mask_model, "cpu", find_mask=masks.find)
+    files = []
+    for i in range(3):
+        path = tmp_path / f"{i}.png"
+        path.write_bytes(encode_png(IMAGES[i]))
+        files.append((f"{i:064x}", path))
+
+    predictions, errors = predictor.predict_files(files)
+
+    assert [p.radiograph_id for p in predictions] == [key for key, _ in files[:2]]
+    assert list(errors) == [files[2][0]]
+    assert "no hand mask" in str(errors[files[2][0]])
+    assert predictions == predictor.predict_images(IMAGES[:2], [key for key, _ in files[:2]])
+
+
+@pytest.mark.parametrize("ids", [["unknown"], [f"{2:064x}"]], ids=["upload", "no mask"])
+def test_an_image_without_a_mask_is_refused_and_not_predicted_whole(
+    mask_model: Path, masks: MaskStore, ids: list[str]
+) -> None:
+    with pytest.raises(ImageError, match="no hand mask"):
+        Predictor.load(mask_model, "cpu", find_mask=masks.find).predict_images(IMAGES[:1], ids)
+    with pytest.raises(ImageError, match="no hand mask"):
+        Predictor.load(mask_model, "cpu").predict_images(IMAGES[:1], ids)
+
+
+def test_a_mask_that_has_become_unreadable_is_an_error(mask_model: Path, masks: MaskStore) -> None:
+    found = masks.find(f"{0:064x}")
+    assert found is not None
+    found.write_bytes(b"no mask")
+
+    with pytest.raises(ImageError, match="not an image"):
+        Predictor.load(mask_model, "cpu", find_mask=masks.find).predict_images(
+            IMAGES[:1], [f"{0:064x}"]
+        )

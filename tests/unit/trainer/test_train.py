@@ -13,6 +13,7 @@ import torch
 
 from data.domain import Example, Split
 from data.errors import TrainingError
+from data.images import encode_png
 from tests.unit.trainer.cases import BONE_AGE, QUICK, easy_examples
 from trainer import train as training
 from trainer.evaluation import evaluate
@@ -27,6 +28,23 @@ from trainer.train import TrainedModel, train
 @pytest.fixture(scope="module")
 def examples(tmp_path_factory: pytest.TempPathFactory) -> list[Example]:
     return easy_examples(tmp_path_factory.mktemp("images"), train=24, calibration=12, test=4)
+
+
+def hand_mask(path: Path, side: int) -> Path:
+    mask = np.zeros((48, 48), np.uint8)
+    mask[4 : 4 + side, 8 : 8 + side] = 255
+    path.write_bytes(encode_png(mask))
+    return path
+
+
+@pytest.fixture(scope="module")
+def masked(examples: list[Example], tmp_path_factory: pytest.TempPathFactory) -> list[Example]:
+    """The same examples with a hand mask each."""
+    folder = tmp_path_factory.mktemp("masks")
+    return [
+        replace(e, mask=hand_mask(folder / f"{e.radiograph_id}.png", 20 + i % 12))
+        for i, e in enumerate(examples)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +152,61 @@ def test_the_order_of_the_examples_does_not_matter(run: Any, examples: list[Exam
 )
 def test_an_option_changes_what_is_learnt(run: Any, change: dict[str, Any]) -> None:
     assert weights(run(name="a")) != weights(run(replace(QUICK, **change), name="b"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"crop": "mask"},
+        {"background": "remove"},
+        {"crop": "mask", "mask_crop": 1.6},
+        {"crop": "mask", "background": "remove", "mask_edge": 0.1},
+    ],
+    ids=lambda change: list(change)[-1],
+)
+def test_a_mask_option_changes_what_is_learnt(
+    run: Any, masked: list[Example], change: dict[str, Any]
+) -> None:
+    without = dict(list(change.items())[:-1])
+
+    one = run(replace(QUICK, **without), name="a", examples=masked)
+    other = run(replace(QUICK, **change), name="b", examples=masked)
+
+    assert weights(one) != weights(other)
+
+
+def test_films_without_a_mask_are_left_out_and_counted(
+    run: Any, masked: list[Example], caplog: pytest.LogCaptureFixture
+) -> None:
+    some = [replace(e, mask=None) if i < 3 else e for i, e in enumerate(masked)]
+
+    model = run(replace(QUICK, crop="mask"), examples=some)
+
+    assert set(model.skipped) == {e.radiograph_id for e in masked[:3]}
+    assert model.counts["train"] == 21
+    assert "3 of 36 radiographs have no hand mask" in caplog.text
+
+
+def test_without_any_mask_a_training_with_masks_says_why_it_does_not_start(
+    run: Any, examples: list[Example]
+) -> None:
+    with pytest.raises(TrainingError, match=r"0 labelled .* 36 were left out: .* no hand mask"):
+        run(replace(QUICK, crop="mask"), examples=examples)
+
+
+def test_the_model_says_which_masks_it_learnt_with(
+    run: Any, masked: list[Example], tmp_path: Path
+) -> None:
+    options = replace(QUICK, background="remove")
+    other = [replace(masked[0], mask=hand_mask(tmp_path / "other.png", 30)), *masked[1:]]
+
+    cards = [
+        load_model(run(options, name=name, examples=data).folder)[1]
+        for name, data in (("a", masked), ("b", masked), ("c", other))
+    ]
+
+    assert cards[0].provenance["masks"] == cards[1].provenance["masks"]
+    assert cards[0].provenance["masks"] != cards[2].provenance["masks"]
 
 
 def test_the_coverage_changes_the_intervals(run: Any) -> None:

@@ -23,6 +23,7 @@ from workers.scheduling import (
     consider_training,
     loop_state,
     note_labels_seen,
+    override_of,
     recover_runs,
     request_training,
 )
@@ -162,3 +163,18 @@ def test_failures_in_a_row_are_counted_until_the_last_success(
     assert (state.failures, state.since_failure_s) == (1, 30.0)
     assert not consider_training(settings, ledger, NOW + timedelta(seconds=30)).start
     assert consider_training(settings, ledger, NOW + timedelta(seconds=60)).start
+
+
+def test_an_override_holds_for_the_run_that_was_asked_for_with_it(
+    settings: Settings, ledger: Ledger
+) -> None:
+    label(ledger, 1)
+    request_training(settings, ledger, "ada@example.org", override="the remote is being moved")
+    finish(ledger, "r0001", "v0001")
+    label(ledger, 2)
+    request_training(settings, ledger, "bob@example.org")
+
+    first, second = ledger.runs()
+
+    assert override_of(ledger, first) == ("ada@example.org", "the remote is being moved")
+    assert override_of(ledger, second) is None

@@ -1,0 +1,217 @@
+"""How fast radiographs come in, against a plain loop that only decodes and hashes them.
+
+1. Import of all radiographs into an empty workspace: decoding, hashing, fingerprint, search for
+   near duplicates, pool, ledger, everything on the disk at the end. Baseline: a loop of
+   `cv2.imread` (grey) and SHA-256 over the same files, one thread. Both are counted per second of
+   processor time, so that what else the machine does decides nothing; they take turns.
+2. The same import again: everything is known.
+3. The search for near duplicates alone, among as many films and among 100,000 (fingerprints of
+   this data, shifted at random).
+
+With CARPAL_TEST_DATA the 12,611 radiographs of the RSNA challenge, otherwise phantoms.
+
+    python benchmarks/import_speed.py --json FILE
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+import cv2
+import numpy as np
+import psutil
+from numpy.typing import NDArray
+from report import Figure, arguments, write
+
+from data.domain import Split, Target
+from data.duplicates import FilmIndex
+from data.importing import import_items
+from data.ledger import Ledger
+from data.pool import Pool
+from data.sources.item import SourceItem
+from data.sources.phantoms import read_phantoms
+from data.sources.rsna import read_rsna
+
+GOAL = 0.8
+ROUNDS = 3
+PHANTOMS = 3000
+PHANTOM_SIDE = 300
+MANY = 100_000
+SEARCHED = 1000
+TARGETS = (
+    Target("age_months", "number", "months", minimum=0, maximum=240),
+    Target("sex", "choice", choices=("female", "male")),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What something took.
+
+    Attributes:
+        wall_s: By the clock.
+        cpu_s: Of all processors, children included.
+    """
+
+    wall_s: float
+    cpu_s: float
+
+
+def main() -> None:
+    """Runs all measurements and writes the figures."""
+    options = arguments(__doc__ or "").parse_args()
+    cv2.setNumThreads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        items, what = radiographs(Path(folder))
+        loops, firsts, again = [], [], []
+        for number in range(ROUNDS):
+            loops.append(measure(partial(plain_loop, items)))
+            home = Path(folder) / f"workspace-{number}"
+            firsts.append(measure(partial(run_import, items, home, len(items))))
+            again.append(measure(partial(run_import, items, home, 0)))
+        loops.append(measure(partial(plain_loop, items)))
+        films = fingerprints(home)
+    searches = {count: search_s(films, count) for count in (len(films), MANY)}
+    write_figures(options.json, what, len(items), (loops, firsts, again), searches)
+
+
+def radiographs(folder: Path) -> tuple[list[SourceItem], str]:
+    """Returns the items that are imported, as files, and what they are."""
+    data = os.environ.get("CARPAL_TEST_DATA")
+    if data:
+        items = [item for item in read_rsna(Path(data) / "rsna", None, 0) if not item.problem]
+        return items, f"{len(items)} radiographs of the RSNA challenge, long side 299 px, JPEG"
+    items = []
+    for item in read_phantoms(PHANTOMS, 0, PHANTOM_SIDE):
+        path = folder / f"{item.name}.png"
+        path.write_bytes(item.read().payload)
+        items.append(SourceItem(item.name, path, item.patient, item.values, stamp=item.name))
+    return items, f"{PHANTOMS} phantoms of {PHANTOM_SIDE} px, PNG: CARPAL_TEST_DATA is not set"
+
+
+def measure(work: Callable[[], None]) -> Spent:
+    """Returns what a piece of work took, processes that it started included."""
+    began, cpu = time.perf_counter(), cpu_s()
+    work()
+    return Spent(time.perf_counter() - began, cpu_s() - cpu)
+
+
+def cpu_s() -> float:
+    """Returns the processor time of this process and of all that it started."""
+    return sum(
+        sum(process.cpu_times()[:4])  # user, system, and both of children that have ended
+        for process in (psutil.Process(), *psutil.Process().children(recursive=True))
+    )
+
+
+def plain_loop(items: Sequence[SourceItem]) -> None:
+    """Decodes and hashes every file."""
+    for item in items:
+        path = str(item.path)
+        if cv2.imread(path, cv2.IMREAD_GRAYSCALE) is None:
+            raise RuntimeError(path)
+        with Path(path).open("rb") as file:
+            hashlib.sha256(file.read()).hexdigest()
+
+
+def run_import(items: Sequence[SourceItem], home: Path, expected: int) -> None:
+    """Imports everything into a workspace."""
+    home.mkdir(exist_ok=True)
+    with Ledger.open(f"sqlite:///{home / 'ledger.db'}") as ledger:
+        report = import_items(
+            iter(items),
+            pool=Pool(home / "pool"),
+            ledger=ledger,
+            source="benchmark",
+            salt="benchmark",
+            calibration_share=0.1,
+            test_share=0.1,
+            reference_splits=frozenset({Split.CALIBRATION, Split.TEST}),
+            targets=TARGETS,
+        )
+    if report.new != expected or report.refused:
+        raise RuntimeError(f"{report.new} new, {report.refused[:3]} refused")
+
+
+def fingerprints(home: Path) -> NDArray[np.uint8]:
+    """Returns (n, bytes): the fingerprints of a workspace."""
+    with Ledger.open(f"sqlite:///{home / 'ledger.db'}") as ledger:
+        return np.stack([np.frombuffer(film, np.uint8) for film in ledger.fingerprints().values()])
+
+
+def search_s(films: NDArray[np.uint8], count: int) -> float:
+    """Returns the processor seconds that one film is searched for among `count`."""
+    random = np.random.default_rng(0)
+    rows = random.integers(0, len(films), count)
+    noise = random.integers(-12, 13, (count, films.shape[1]))
+    many = films if count == len(films) else np.clip(films[rows] + noise, 0, 255).astype(np.uint8)
+    index = FilmIndex({str(number): film.tobytes() for number, film in enumerate(many)})
+    wanted = films[random.integers(0, len(films), SEARCHED)]
+    began = time.process_time()
+    index.search(wanted, [count] * SEARCHED)
+    return (time.process_time() - began) / SEARCHED
+
+
+def write_figures(
+    path: Path | None,
+    what: str,
+    count: int,
+    spent: tuple[Sequence[Spent], Sequence[Spent], Sequence[Spent]],
+    searches: Mapping[int, float],
+) -> None:
+    """Writes the median of each measurement beside that of the plain loop."""
+    loops, firsts, again = spent
+    cores = len(os.sched_getaffinity(0))
+    loop = count / median(one.cpu_s for one in loops)
+    first = count / median(one.cpu_s for one in firsts)
+    share = median(one.cpu_s / one.wall_s / cores for one in firsts)
+    wall = count / median(one.wall_s for one in firsts)
+    loop_wall = count / median(one.wall_s for one in loops)
+    name = "cv2.imread + SHA-256, one thread"
+    figures = [
+        Figure(
+            "import per core used",
+            "images/s",
+            first,
+            loop,
+            f"{name}, per core used",
+            f">= {GOAL:g} of it",
+            first / loop >= GOAL,
+        ),
+        Figure("import by the clock", "images/s", wall, loop_wall, name),
+        Figure("cores used by the import", "cores", share * cores, cores, "cores of the machine"),
+        Figure(
+            "import again, everything known, per core used",
+            "images/s",
+            count / median(one.cpu_s for one in again),
+            loop,
+            f"{name}, per core used",
+        ),
+        *(
+            Figure(
+                f"search for near duplicates among {among} films",
+                "ms of one core per film",
+                seconds * 1000,
+                1000 / loop,
+                f"{name}, per image",
+            )
+            for among, seconds in searches.items()
+        ),
+    ]
+    rounds = {
+        name: [asdict(one) for one in measured]
+        for name, measured in (("plain loop", loops), ("import", firsts), ("again", again))
+    }
+    write("import_speed", figures, path, data=what, rounds=rounds)
+
+
+if __name__ == "__main__":
+    main()

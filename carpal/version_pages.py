@@ -1,0 +1,142 @@
+"""What `carpal versions show` and `carpal versions diff` print for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from data.atomic import storage_error
+from data.domain import TaskSpec
+from data.errors import InvalidInputError
+from data.version_diff import VersionDiff
+from data.version_inventory import Inventory
+from data.version_markdown import SHORT_ID, size_text
+from data.version_pair import VersionPair
+from data.version_text import Row
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PICTURES = (".png", ".jpg", ".svg", ".pdf")
+NUMBERS = frozenset(
+    {
+        *("added", "corrected", "withdrawn", "confirmed", "before", "after", "change"),
+        *("patients", "radiographs", "old", "new"),
+    }
+)
+"""Columns that are aligned to the right."""
+
+
+def show_inventory(found: Inventory) -> None:
+    """Prints what a version holds."""
+    console = Console()
+    console.print(found.summary, style="bold", highlight=False)
+    facts = Table.grid(padding=(0, 2))
+    facts.add_row("Committed", f"{found.committed_at:%Y-%m-%d %H:%M} UTC as {found.commit}")
+    facts.add_row("Because", found.trigger or "–")
+    facts.add_row("Ledger head", found.ledger_head or "–")
+    facts.add_row(
+        "Labels", f"{found.labels} ({found.references} references) of {found.patients} patients"
+    )
+    facts.add_row("Labelled", f"{found.labelled_from or '–'} to {found.labelled_to or '–'}")
+    facts.add_row("Images", f"{found.images}, {size_text(found.image_bytes)}")
+    facts.add_row("Sources", _counts(found.sources))
+    twice = found.patients_in_two_splits
+    proof = "no patient is in two splits" if twice == 0 else f"{twice} PATIENTS ARE IN TWO SPLITS"
+    facts.add_row("Split proof", f"{proof}; splits.csv has SHA-256 {found.splits_sha256}")
+    console.print(facts, highlight=False)
+    splits = _table("split", "patients", "radiographs", *_choice_names(found))
+    for split in found.splits:
+        counts = [_counts(of, "not stated") for of in split.choices.values()]
+        splits.add_row(split.split, str(split.patients), str(split.radiographs), *counts)
+    console.print(splits)
+    readers = _table("reader", "radiographs")
+    for reader, count in found.readers.items():
+        readers.add_row(reader, str(count))
+    console.print(readers)
+
+
+def show_diff(pair: VersionPair, changed: VersionDiff, spec: TaskSpec, limit: int) -> None:
+    """Prints what changed, at most `limit` rows of each kind."""
+    console = Console()
+    console.print(f"{pair.old} -> {pair.new}: {changed}", style="bold", highlight=False)
+    if changed.by_reader:
+        readers = _table("reader", "added", "corrected", "withdrawn", "confirmed")
+        for s in changed.by_reader:
+            counts = (s.added, s.corrected, s.withdrawn, s.confirmed)
+            readers.add_row(s.reader, *(str(count) for count in counts))
+        console.print(readers)
+    splits = _table("split", "before", "after", "change")
+    for size in changed.splits:
+        change = size.after - size.before
+        splits.add_row(size.split, str(size.before), str(size.after), f"{change:+d}")
+    console.print(splits)
+    _show_corrections(console, changed, limit)
+    _show_rows(console, "Withdrawn", changed.withdrawn, spec, limit)
+    _show_rows(console, "Added", changed.added, spec, limit)
+
+
+def save_picture(figure: Figure, file: Path) -> None:
+    """Writes a figure in the format that the file's name ends with.
+
+    Raises:
+        InvalidInputError: It ends with none of the formats.
+        StorageError: It cannot be written.
+    """
+    if file.suffix.lower() not in PICTURES:
+        raise InvalidInputError(f"{file} must end with one of {', '.join(PICTURES)}.")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(file)
+    except OSError as error:
+        raise storage_error(error, file) from error
+
+
+def _show_corrections(console: Console, changed: VersionDiff, limit: int) -> None:
+    listed = changed.corrections[:limit]
+    if listed:
+        table = _table("Corrected", "value", "old", "new", "by")
+        for c in listed:
+            key, by = c.radiograph_id[:SHORT_ID], ", ".join(c.readers)
+            table.add_row(key, c.target, c.old or "–", c.new or "–", by)
+        console.print(table)
+    _say_rest(console, len(changed.corrections) - len(listed), "corrected values")
+
+
+def _show_rows(
+    console: Console, title: str, rows: Sequence[Row], spec: TaskSpec, limit: int
+) -> None:
+    listed = rows[:limit]
+    if listed:
+        targets = [target.name for target in spec.targets]
+        table = _table(title, "split", *targets, "by")
+        for row in listed:
+            cells = [row.get(name) or "–" for name in targets]
+            by = row["readers"].replace(";", ", ")
+            table.add_row(row["id"][:SHORT_ID], row["split"], *cells, by)
+        console.print(table)
+    _say_rest(console, len(rows) - len(listed), title.lower())
+
+
+def _say_rest(console: Console, more: int, what: str) -> None:
+    if more:
+        console.print(f"... and {more} more {what}: --rows N prints more of them.", highlight=False)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for name in columns:
+        table.add_column(name, justify="right" if name in NUMBERS else "left")
+    return table
+
+
+def _choice_names(found: Inventory) -> Iterable[str]:
+    return found.splits[0].choices if found.splits else ()
+
+
+def _counts(counts: Mapping[str, int], empty: str = "") -> str:
+    return ", ".join(f"{name or empty} {count}" for name, count in counts.items()) or "–"

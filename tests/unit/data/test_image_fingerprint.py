@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from data.image_fingerprint import (
+    CELLS,
+    SHAPE_STEPS,
+    SIDE,
+    SIZE,
+    film_bits,
+    fingerprint,
+    tangent_bases,
+    tangent_distances,
+)
+from data.images import read_small
+from tests.unit.data.dataset_cases import encoded
+from tests.unit.data.film_cases import COPIES, Film, a_hand, print_of
+
+
+def distance(one: Film, other: Film) -> float:
+    bases = tangent_bases(one[None, :CELLS])
+    return float(tangent_distances(bases, other[None, :CELLS], [1])[0])
+
+
+def different_bits(one: Film, other: Film) -> int:
+    bits = film_bits(np.stack([one[:CELLS], other[:CELLS]]))
+    return int(np.bitwise_count(bits[0] ^ bits[1]).sum())
+
+
+def test_a_fingerprint_is_stretched_to_the_range_of_the_film() -> None:
+    film = print_of(encoded(a_hand() // 4 + 20))
+
+    assert len(film) == SIZE
+    assert (film[:CELLS].min(), film[:CELLS].max()) == (0, 255)
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "shape"),
+    [(300, 300, 128), (400, 200, 128 + SHAPE_STEPS), (200, 400, 128 - SHAPE_STEPS)],
+    ids=["square", "twice as wide", "twice as high"],
+)
+def test_the_last_byte_is_the_shape(width: int, height: int, shape: int) -> None:
+    film = np.tile(np.arange(width, dtype=np.uint8), (height, 1))
+
+    assert print_of(encoded(film))[-1] == shape
+
+
+def test_a_film_without_contrast_shows_nothing() -> None:
+    film = print_of(encoded(np.full((50, 40), 77, np.uint8)))
+
+    assert not film[:CELLS].any()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 300), (3, 2)], ids=str)
+def test_tiny_films_have_a_fingerprint(shape: tuple[int, int]) -> None:
+    film = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
+
+    assert len(fingerprint(read_small(encoded(film)))) == SIZE
+
+
+@pytest.mark.parametrize("copy", COPIES.values(), ids=COPIES.keys())
+def test_copies_of_a_film_differ_little(copy: object) -> None:
+    assert callable(copy)
+    for seed in range(4):
+        film, other = print_of(encoded(a_hand(seed))), print_of(copy(a_hand(seed)))
+
+        assert different_bits(film, other) <= 28
+        assert distance(film, other) <= 0.016
+
+
+def test_other_hands_differ_much() -> None:
+    films = [print_of(encoded(a_hand(seed))) for seed in range(8)]
+
+    pairs = [(one, other) for i, one in enumerate(films) for other in films[:i]]
+
+    assert min(distance(one, other) for one, other in pairs) > 0.016
+
+
+def test_what_a_shift_explains_is_no_difference() -> None:
+    place = np.linspace(0, 3, SIDE)
+    wave = np.sin(place)[:, None] * np.cos(place)[None, :]
+    moved = np.sin(place + 0.05)[:, None] * np.cos(place)[None, :]
+    one, other = (
+        np.rint((picture + 1) * 100).astype(np.uint8).ravel() for picture in (wave, moved)
+    )
+
+    assert distance(one, other) < 0.001
+    assert distance(one, other[::-1]) > 0.1

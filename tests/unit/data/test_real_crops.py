@@ -1,0 +1,69 @@
+"""The crops on real films, where they are at hand (CARPAL_TEST_DATA)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from data.image_box import Box
+from data.image_crop import field_box, hand_box, plain_box
+from data.images import read_grey
+
+pytestmark = pytest.mark.real_data
+
+
+def film_of(real_data: Path, number: int) -> NDArray[np.uint8]:
+    folder = real_data / "rsna" / "boneage-training-dataset" / "boneage-training-dataset"
+    return read_grey(folder / f"{number}.jpg")
+
+
+@pytest.mark.parametrize(
+    ("number", "field"),
+    [
+        (10315, Box(30, 266, 45, 201)),
+        (15520, Box(10, 293, 6, 219)),
+        (3304, Box(54, 291, 0, 231)),
+        (2316, Box(61, 299, 25, 194)),
+        (13900, Box(0, 285, 0, 242)),
+    ],
+    ids=["shadow", "four white rims", "askew", "grey surroundings", "white strip"],
+)
+def test_borders_are_found_where_one_sees_them(real_data: Path, number: int, field: Box) -> None:
+    found = field_box(film_of(real_data, number))
+
+    assert np.abs(np.subtract(found, field)).max() <= 12
+
+
+@pytest.mark.parametrize(
+    ("number", "hand"),
+    [
+        (12659, Box(22, 299, 62, 168)),
+        (2086, Box(36, 299, 70, 200)),
+        (4072, Box(82, 280, 72, 180)),
+        (10331, Box(37, 299, 58, 178)),
+        (11439, Box(44, 275, 36, 196)),
+    ],
+    ids=["closed fingers", "hand at the rim", "small child", "marker beside", "thumb spread"],
+)
+def test_the_hand_stays_whole(real_data: Path, number: int, hand: Box) -> None:
+    film = film_of(real_data, number)
+
+    for box in (plain_box(film), field_box(film), hand_box(film)):
+        assert box.top <= hand.top and box.left <= hand.left
+        assert box.bottom >= hand.bottom and box.right >= hand.right
+
+
+def test_a_chest_keeps_its_lungs(real_data: Path) -> None:
+    paths = sorted((real_data / "chest_xray" / "train").rglob("*.jp*g"))[::40]
+
+    left = [
+        box.height * box.width / film.size
+        for film in map(read_grey, paths)
+        for box in (field_box(film), hand_box(film))
+    ]
+
+    assert min(left) > 0.7
+    assert np.mean(left) > 0.97
