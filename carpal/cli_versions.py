@@ -12,7 +12,6 @@ from carpal.cli_output import AsJson, print_json, print_rows, settings_of_worksp
 
 if TYPE_CHECKING:
     from data.version_history import VersionHistory
-    from data.versions import DatasetRepository
     from workers.settings import Settings
 
 app = typer.Typer(help="Dataset versions.", no_args_is_help=True)
@@ -32,8 +31,10 @@ def list_versions(as_json: AsJson = False) -> None:
             "name": v.name,
             "labels": v.labels,
             "expert_labels": v.expert_labels,
-            "committed_at": v.committed_at.isoformat(timespec="seconds"),
-            "commit": v.commit,
+            "committed_at": v.committed_at.isoformat(timespec="seconds")
+            if as_json
+            else f"{v.committed_at:%Y-%m-%d %H:%M}",
+            "commit": v.commit if as_json else v.commit[:12],
         }
         for v in found
     ]
@@ -108,13 +109,44 @@ def checkout(
     from data.version_names import resolve_version
 
     settings = settings_of_workspace()
-    repository = _dataset(settings)
-    name = resolve_version(version, repository.versions())
-    folder = check_out(repository, name, to or settings.home / "versions" / name, images=images)
+    history = _history(settings)
+    name = resolve_version(version, history.versions())
+    folder = check_out(history, name, to or settings.home / "versions" / name, images=images)
     if as_json:
         print_json({"version": name, "folder": str(folder)})
     else:
         typer.echo(f"{name} is in {folder}.")
+
+
+@app.command()
+def verify(
+    version: Annotated[str, typer.Argument(help="v0007, v7, or latest; by default all.")] = "",
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Images must be there; their content is not read.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check hashes, splits, images and the ledger: are the versions what they say?"""
+    from carpal import version_pages
+    from data.version_names import resolve_version
+    from data.version_verify import verify as check
+    from workers.adjudication import adjudicators
+    from workers.assembly import open_ledger
+
+    settings = settings_of_workspace()
+    history = _history(settings)
+    known = history.versions()
+    names = [resolve_version(version, known)] if version or not known else known
+    with open_ledger(settings) as ledger, version_pages.counting_images(as_json) as tick:
+        found = check(
+            history, names, ledger, quick=quick, adjudicators=adjudicators(settings), tick=tick
+        )
+    if as_json:
+        print_json({"versions": names, "findings": [asdict(finding) for finding in found]})
+    else:
+        version_pages.show_findings(names, found, quick)
+    if any(finding.broken for finding in found):
+        raise typer.Exit(1)
 
 
 def _history(settings: Settings) -> VersionHistory:
@@ -124,9 +156,3 @@ def _history(settings: Settings) -> VersionHistory:
 
     task = load_task(settings.task)
     return VersionHistory(settings.dataset, settings.pool, task, settings.git_author)
-
-
-def _dataset(settings: Settings) -> DatasetRepository:
-    from workers.assembly import dataset, task
-
-    return dataset(settings, task(settings))

@@ -167,6 +167,7 @@ def _import(
             test_share=settings.test_share,
             reference_splits=HELD_OUT,
             targets=targets,
+            reference_needs=task(settings).gate.target,
             force=force,
             on_refused=refused.add,
             progress=advance,

@@ -1,12 +1,14 @@
-"""What `carpal versions show` and `carpal versions diff` print for a person."""
+"""What `carpal versions show`, `diff` and `verify` print for a person."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from data.atomic import storage_error
@@ -20,6 +22,8 @@ from data.version_text import Row
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from data.version_verify import Finding
 
 PICTURES = (".png", ".jpg", ".svg", ".pdf")
 NUMBERS = frozenset(
@@ -78,6 +82,39 @@ def show_diff(pair: VersionPair, changed: VersionDiff, spec: TaskSpec, limit: in
     _show_corrections(console, changed, limit)
     _show_rows(console, "Withdrawn", changed.withdrawn, spec, limit)
     _show_rows(console, "Added", changed.added, spec, limit)
+
+
+def show_findings(names: Sequence[str], found: Sequence[Finding], quick: bool) -> None:
+    """Prints what `verify` found, one line each, or that all is well."""
+    console = Console(soft_wrap=True)
+    for finding in found:
+        mark = "[red]BROKEN[/red]" if finding.broken else "note  "
+        console.print(f"{mark}  ", end="", highlight=False)
+        console.print(str(finding), markup=False, highlight=False)
+    if not any(finding.broken for finding in found):
+        which = names[0] if len(names) == 1 else f"{len(names)} versions"
+        content = "; the content of images was not read" if quick else ""
+        console.print(
+            f"Nothing is broken: {which}, git, splits, images and the ledger's chain were "
+            f"checked{content}.",
+            highlight=False,
+        )
+
+
+@contextmanager
+def counting_images(silent: bool) -> Iterator[Callable[[], None]]:
+    """Counts images on the terminal; yields what is called after each.
+
+    Args:
+        silent: Shows nothing, because a program reads the output.
+    """
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), TextColumn("{task.completed}"))
+    show = console.is_terminal and not silent
+    bar = Progress(*columns, TimeElapsedColumn(), console=console, disable=not show, transient=True)
+    with bar:
+        task = bar.add_task("Checking images", total=None)
+        yield lambda: bar.advance(task)
 
 
 def save_picture(figure: Figure, file: Path) -> None:

@@ -72,6 +72,20 @@ def push(repo: Repo, shards: Sequence[str]) -> None:
         raise DvcException("not every image could be pushed to the remote")
 
 
+def status(repo: Repo, shards: Sequence[str]) -> None:
+    """Asks the default remote whether it has the images of these shards.
+
+    Raises:
+        DvcException: It lacks some.
+    """
+    stages = [repo.stage.load_one(f"{repo.root_dir}/{shard}.dvc") for shard in shards]
+    used = [out.get_used_objs(push=True).get(None, set()) for s in stages for out in s.outs]
+    found = repo.cloud.status(set().union(*used))
+    lacking = len(found.missing | found.new)
+    if lacking:
+        raise DvcException(f"the remote lacks {lacking} objects of {', '.join(shards[:3])}")
+
+
 def pull(repo: Repo, shards: Sequence[str]) -> None:
     """Brings the images of these shards into the work tree, from the cache or the default remote.
 
@@ -86,7 +100,7 @@ def pull(repo: Repo, shards: Sequence[str]) -> None:
 
 
 def main() -> None:
-    """Does what the command line asks for, in this order: initialise, remote, add, push, pull."""
+    """Does what the command line asks for, in this order; see the options."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("root")
     parser.add_argument("--initialise", action="store_true", help="make it a DVC repository")
@@ -94,12 +108,13 @@ def main() -> None:
     parser.add_argument("--add", metavar="SHARD", help="folder to put under DVC")
     parser.add_argument("--push", metavar="SHARD", nargs="*", default=[], help="folders to push")
     parser.add_argument("--pull", metavar="SHARD", nargs="*", default=[], help="folders to pull")
+    parser.add_argument("--status", metavar="SHARD", nargs="*", default=[], help="ask the remote")
     options = parser.parse_args()
     if options.initialise:
         initialise(options.root)
     if options.remote is not None:
         set_remote(options.root, options.remote)
-    if options.add or options.push or options.pull:
+    if options.add or options.push or options.pull or options.status:
         with Repo(options.root) as repo:
             if options.add:
                 add(repo, options.add)
@@ -107,6 +122,8 @@ def main() -> None:
                 push(repo, options.push)
             if options.pull:
                 pull(repo, options.pull)
+            if options.status:
+                status(repo, options.status)
 
 
 if __name__ == "__main__":

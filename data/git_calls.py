@@ -6,7 +6,8 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -98,6 +99,19 @@ class Git:
         except VersionError:
             return ""
 
+    @contextmanager
+    def at_work(self, *arguments: str) -> Iterator[Callable[[], str]]:
+        """Starts one git command, and goes on while it runs.
+
+        Yields:
+            What waits for it and returns what it prints; raises as `run` does. If the block raises,
+            the command is ended.
+        """
+        with ExitStack() as stack:
+            process = self._start(arguments, self._identity(None), False)
+            stack.callback(_end, process)
+            yield lambda: self._finish(process, arguments, b"", None).decode()
+
     def call_remote(self, *arguments: str) -> str:
         """Runs one git command that talks to a remote; raises as `run` does.
 
@@ -112,9 +126,19 @@ class Git:
         identity: Mapping[str, str],
         limit_s: float | None = None,
     ) -> bytes:
+        payload = stdin.encode() if isinstance(stdin, str) else stdin
+        process = self._start(arguments, identity, limit_s is not None)
+        try:
+            return self._finish(process, arguments, payload, limit_s)
+        finally:
+            _end(process)
+
+    def _start(
+        self, arguments: tuple[str, ...], identity: Mapping[str, str], alone: bool
+    ) -> subprocess.Popen[bytes]:
         command = ["git", *(part for item in _SETTINGS for part in ("-c", item)), *arguments]
         try:
-            process = subprocess.Popen(
+            return subprocess.Popen(
                 command,
                 cwd=self.root,
                 env={**isolated_environment(), **identity},
@@ -122,15 +146,26 @@ class Git:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 pass_fds=self.kept_open,
-                start_new_session=limit_s is not None,
+                start_new_session=alone,
             )
         except FileNotFoundError as error:
             if not self.root.is_dir():
                 raise VersionError(f"There is no dataset repository at {self.root}.") from error
             raise VersionError("git is not installed or not on the PATH.") from error
-        with process:
-            payload = stdin.encode() if isinstance(stdin, str) else stdin
-            printed, said = _communicate(process, payload, limit_s)
+
+    def _finish(
+        self,
+        process: subprocess.Popen[bytes],
+        arguments: tuple[str, ...],
+        payload: bytes,
+        limit_s: float | None,
+    ) -> bytes:
+        try:
+            printed, said = process.communicate(payload, limit_s)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)  # ssh and the like hold the writer lock too
+            printed, said = b"", f"it did not answer within {limit_s:g} s".encode()
+            process.communicate()
         if process.returncode:
             raise failure(f"git {arguments[0]}", said.decode(errors="replace"), self.root)
         return printed
@@ -144,18 +179,11 @@ class Git:
         return environment
 
 
-def _communicate(
-    process: subprocess.Popen[bytes], payload: bytes, limit_s: float | None
-) -> tuple[bytes, bytes]:
-    try:
-        return process.communicate(payload, limit_s)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)  # ssh and the like hold the writer lock too
-        process.communicate()
-        return b"", f"it did not answer within {limit_s:g} s".encode()
-    except BaseException:
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ends a process that still runs, because something else failed."""
+    if process.poll() is None:
         process.kill()
-        raise
+        process.communicate()
 
 
 def failure(what: str, stderr: str, root: Path) -> VersionError | StorageError:

@@ -11,7 +11,7 @@ from data.image_box import BORDERS, LEAST_LEFT, Box, Grey, grey_range, is_enough
 EDGE_STEP, LEAST_STEP = 0.1, 3.0
 """Step of the grey value at an edge: share of the film's range, and grey levels at least."""
 EDGE_WIDTH = 5
-"""Pixels of the coarse copy across which an edge steps: room for a plate that lies askew by 3 degrees."""
+"""Coarse pixels across which an edge steps: room for a plate that lies askew by 3 degrees."""
 EDGE_DEPTH = 0.45
 """Share of the film within which its edge is looked for, from each side."""
 BRIGHT_EDGE, DARK_EDGE = 0.8, 0.92
@@ -20,17 +20,18 @@ inside. The side of a forearm with closed fingers is also straight and darker ou
 FLAT_WITHIN = 0.15
 """Where it is darker outside, how much of the step's height the grey value may still rise within:
 behind the side of a chest or an arm it rises on."""
-LEAST_CHANGE = 0.8
-EMPTY_TEXTURE, EMPTY_SHARE = 0.03, 0.02
-"""Outside an edge, a row changes by more than the first (share of the film's range) in no more
-than the second (share of its pixels)."""
+EMPTY_TEXTURE, LEAST_TEXTURE = 0.03, 0.8
+"""Change of the grey value along a row where something is shown: share of the range of the film's
+inner part, and grey levels at least."""
+EMPTY_SHARE = 0.02
+"""Share of a row in which its grey value may change and nothing is shown yet."""
 
 
 def without_edges(film: Grey, dark: bool) -> Box:
     """Cuts off what lies beyond straight edges, side by side until no side has one.
 
     Args:
-        film: A coarse copy.
+        film: A coarse copy, with a long side of about 96 pixels.
         dark: Also edges that are darker outside than inside.
     """
     low, high = grey_range(film, 0.01)
@@ -38,7 +39,7 @@ def without_edges(film: Grey, dark: bool) -> Box:
     # A dark hand is to be noticed beside a white rim.
     down, across = film.shape[0] // 8, film.shape[1] // 8
     low, high = grey_range(film[down : film.shape[0] - down, across : film.shape[1] - across], 0.02)
-    flat = max(LEAST_CHANGE, EMPTY_TEXTURE * (high - low))
+    flat = max(LEAST_TEXTURE, EMPTY_TEXTURE * (high - low))
     box, side, without = whole(film), 0, 0
     for _ in range(4 * BORDERS):
         part = film[box.top : box.bottom, box.left : box.right]

@@ -85,6 +85,10 @@ SMALL_SIDE = 24
 """Pixels that each side of a `SmallFilm` keeps at least, if the film has as many."""
 
 
+REDUCED = 4
+"""A film with so many times `SMALL_SIDE` pixels a side is reduced once it is decoded."""
+
+
 @dataclass(frozen=True, slots=True)
 class SmallFilm:
     """A film that was read through to its last byte, at the size that its format offers cheaply.
@@ -162,10 +166,11 @@ def decode(payload: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> NDArray[np.u
 
 
 def read_small(payload: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> SmallFilm:
-    """Reads an image through, as `decode` does, but of a JPEG makes only an eighth of each side.
+    """Reads an image through, as `decode` does, and returns it small.
 
-    Whatever `decode` refuses is refused: all bytes of the compressed picture are read, only the
-    last step, from frequencies to pixels, is made at the lower resolution.
+    Of a JPEG only an eighth of each side is made. Whatever `decode` refuses is refused: all bytes
+    of the compressed picture are read, only the last step, from frequencies to pixels, is made at
+    the lower resolution.
 
     Raises:
         ImageError: As `decode`.
@@ -178,6 +183,10 @@ def read_small(payload: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> SmallFil
     if turn:  # It was not drafted.
         grey = turn(grey)
         height, width = rows, columns = grey.shape
+    factor = min(grey.shape) // (REDUCED * SMALL_SIDE)
+    if factor > 1:
+        grey = np.asarray(Image.fromarray(grey).reduce(factor))
+        rows, columns = rows / factor, columns / factor
     return SmallFilm(extension, width, height, grey, rows, columns)
 
 

@@ -4,67 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from functools import partial
 from typing import Protocol
 
 import numpy as np
 
-from data.domain import REFERENCE_READER, Radiograph, Reading, Split, Value
+from data.domain import Radiograph, Split
 from data.duplicates import Candidate, FilmIndex
 from data.errors import ImageError
 from data.image_fingerprint import fingerprint
 from data.images import read_small
 from data.import_reading import Taken
 from data.import_records import ImportBatch, NearDuplicate, Origin
-from data.import_settling import Film, Splits, decide, draft_radiograph
+from data.import_settling import Film, NewFilm, Splits, decide
+from data.import_values import Asked, Rules, SourceWords
 from data.ledger import Ledger
 from data.pool import Pool
-from data.sources.item import SourceItem
-
-OTHER_VALUES = "the source says something else of it than of an earlier item with the same image"
-"""What is flagged where two items are one film and do not agree: the first one counts."""
-
-OTHER_SPLIT = "it stays in the {} split, though its publisher has it in {}"
-"""What is flagged where the patient was known, or the film shows one of another split."""
-
-BURNED_IN_TEXT = "burned_in_text"
-"""Key of the metadata in which a source says that the picture may show text."""
-
-
-@dataclass(slots=True)
-class Asked:
-    """An item of the source and what is known of it before it is read.
-
-    Attributes:
-        item: The item.
-        key: See `data.splits.origin_key`.
-        patient: Pseudonym; empty where it is refused.
-        refusal: Why it is refused without being read.
-        radiograph_id: The radiograph that it was found to be by an earlier import.
-    """
-
-    item: SourceItem
-    key: str
-    patient: str = ""
-    refusal: str = ""
-    radiograph_id: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What an import goes by.
-
-    Attributes:
-        source: See `Radiograph.source`.
-        split_of_new: Pseudonym -> split of a patient whom nobody knows.
-        reference_splits: Splits in which the source's values are the reference.
-        targets: Names of the values that are kept.
-    """
-
-    source: str
-    split_of_new: Callable[[str], Split]
-    reference_splits: frozenset[Split]
-    targets: frozenset[str]
 
 
 class Report(Protocol):
@@ -116,7 +71,7 @@ class BatchWriter:
         self._report = report
         self._refuse = refuse
         self._films: FilmIndex | None = None
-        self._told: dict[str, Mapping[str, Value]] = {}
+        self._words = SourceWords(ledger, rules)
 
     def write(self, batch: Sequence[tuple[Asked, Taken | None]]) -> None:
         """Decides on the items of a batch and writes what they are.
@@ -172,9 +127,9 @@ class BatchWriter:
         splits: Splits,
         draft: _Draft,
     ) -> None:
-        radiograph = draft_radiograph(taken, asked.patient, self._rules.source)
-        film = Film(radiograph, self._pool.staged_path(taken.image))
-        decision = decide(film, taken, candidates, films, splits, self._pool.limits)
+        file = partial(self._pool.staged_path, taken.image)
+        film = NewFilm(taken, asked.patient, self._rules.source, file)
+        decision = decide(film, candidates, films, splits, self._pool.limits)
         if decision.radiograph is None:
             draft.refused.append((asked.item.name, decision.refusal))
             draft.dropped.append(taken)
@@ -183,7 +138,7 @@ class BatchWriter:
             self._become(asked, decision.radiograph, splits, draft)
         else:
             new = decision.radiograph
-            films[new.id] = Film(new, film.file)
+            films[new.id] = Film(new, file)
             draft.radiographs[new.id] = new
             draft.films[new.id] = taken.film
             draft.near += decision.near
@@ -217,7 +172,7 @@ class BatchWriter:
     def _films_of(self, candidates: Mapping[str, Sequence[Candidate]]) -> dict[str, Film]:
         wanted = {one.radiograph_id for found in candidates.values() for one in found}
         there = self._ledger.radiographs_among(wanted) if wanted else {}
-        return {key: Film(one, self._pool.path(one)) for key, one in there.items()}
+        return {key: Film(one, partial(self._pool.path, one)) for key, one in there.items()}
 
     def _load_films(self) -> FilmIndex:
         """Reads the fingerprints of all radiographs; makes those that an old ledger lacks."""
@@ -236,66 +191,28 @@ class BatchWriter:
         return FilmIndex(films)
 
     def _record(self, draft: _Draft) -> bool:
-        told, flagged = self._new_values(draft)
-        before = self._ledger.source_values(told) if told else {}
-        changed = {key: values for key, values in told.items() if before.get(key) != values}
+        heard = self._words.hear(draft.became, draft.radiographs)
         origins = {
             asked.key: Origin(one.id, asked.item.stamp)
             for asked, one in draft.became
             if asked.radiograph_id != one.id
         }
-        batch = ImportBatch(
-            list(draft.radiographs.values()),
-            draft.films,
-            draft.near,
-            origins,
-            changed,
-            self._references(changed, draft),
-            draft.patients,
-        )
-        if batch != ImportBatch([], references=[], near_duplicates=[]):
+        if origins or heard.changed or draft.patients:
+            batch = ImportBatch(
+                list(draft.radiographs.values()),
+                draft.films,
+                draft.near,
+                origins,
+                heard.changed,
+                heard.references,
+                draft.patients,
+            )
             compared_with = 0 if self._films is None else len(self._films)
             if not self._ledger.record_import(batch, compared_with):
                 return False
-        self._told |= told
-        self._report.flagged += flagged
+        self._words.remember(heard)
+        self._report.flagged += heard.flagged
         return True
-
-    def _new_values(
-        self, draft: _Draft
-    ) -> tuple[dict[str, Mapping[str, Value]], list[tuple[str, str]]]:
-        """Returns what the source says, of each radiograph the first that this import hears."""
-        told: dict[str, Mapping[str, Value]] = {}
-        flagged: list[tuple[str, str]] = []
-        for asked, one in draft.became:
-            values = {k: v for k, v in asked.item.values.items() if k in self._rules.targets}
-            heard = self._told.get(one.id) or told.setdefault(one.id, values) if values else values
-            if heard != values:
-                flagged.append((asked.item.name, OTHER_VALUES))
-            if asked.item.split not in (None, one.split):
-                flagged.append((asked.item.name, OTHER_SPLIT.format(one.split, asked.item.split)))
-            if one.metadata.get(BURNED_IN_TEXT) and draft.radiographs.get(one.id) is one:
-                flagged.append((asked.item.name, f"{one.metadata[BURNED_IN_TEXT]} burned-in text"))
-        return told, flagged
-
-    def _references(
-        self, changed: Mapping[str, Mapping[str, Value]], draft: _Draft
-    ) -> list[Reading]:
-        """Returns the references that follow from what the source says now."""
-        radiographs = {one.id: one for _, one in draft.became}
-        known = changed.keys() - draft.radiographs.keys()
-        had = self._ledger.with_reference(known) if known else set()
-        now = datetime.now(UTC)
-        return [
-            Reading(
-                key,
-                REFERENCE_READER,
-                values,
-                radiographs[key].imported_at if key in draft.radiographs else now,
-            )
-            for key, values in changed.items()
-            if key in had or radiographs[key].split in self._rules.reference_splits
-        ]
 
     def _tell(self, draft: _Draft) -> None:
         """Brings report and index up to date with what was written."""

@@ -7,7 +7,7 @@ on how many processes read nor on where one batch ends.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,15 +25,46 @@ from data.import_records import NearDuplicate
 
 @dataclass(frozen=True, slots=True)
 class Film:
-    """A known radiograph, and where its file can be read.
+    """A film that others are compared with.
 
     Attributes:
-        radiograph: See `Radiograph`.
-        file: The image file.
+        radiograph: The radiograph that it is.
+        file: Says where the image file lies now.
     """
 
     radiograph: Radiograph
-    file: Path
+    file: Callable[[], Path]
+
+
+@dataclass(frozen=True, slots=True)
+class NewFilm:
+    """A film that no radiograph has byte for byte.
+
+    Attributes:
+        taken: What was read.
+        patient: Pseudonym.
+        source: See `Radiograph.source`.
+        file: Says where the image file lies now.
+    """
+
+    taken: Taken
+    patient: str
+    source: str
+    file: Callable[[], Path]
+
+    def radiograph(self, split: Split) -> Radiograph:
+        """Returns the radiograph that it becomes."""
+        return Radiograph(
+            id=self.taken.image.id,
+            patient=self.patient,
+            split=split,
+            source=self.source,
+            path=self.taken.image.path,
+            width=self.taken.width,
+            height=self.taken.height,
+            imported_at=datetime.now(UTC),
+            metadata=self.taken.metadata,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +111,7 @@ class Decision:
 
 
 def decide(
-    film: Film,
-    taken: Taken,
+    film: NewFilm,
     candidates: Sequence[Candidate],
     known: Mapping[str, Film],
     splits: Splits,
@@ -90,76 +120,57 @@ def decide(
     """Decides on one film, and settles its patient's split.
 
     Args:
-        film: The film as the radiograph that it would be; its split is not settled yet.
-        taken: What was read.
+        film: The film.
         candidates: Films that may be the same, the likeliest first.
         known: Id -> film of the candidates that were not refused themselves.
         splits: The patients' splits.
         limits: Of images.
     """
     near: list[NearDuplicate] = []
-    partners: list[Film] = []
+    partners: list[Radiograph] = []
     others = [known[c.radiograph_id] for c in candidates if c.radiograph_id in known]
-    pixels = _pixels(film, limits) if others else None
+    pixels = _pixels(film.file(), limits) if others else None
     for other in others:
-        theirs = _pixels(other, limits)
+        theirs = _pixels(other.file(), limits)
         if pixels is None or theirs is None:
             continue
         if np.array_equal(pixels, theirs):
-            splits.share(film.radiograph.patient, other.radiograph.split)
             return Decision(other.radiograph)
         distance = registered_distance(pixels, theirs)
         if distance <= SAME_FILM:
-            near.append(NearDuplicate(taken.image.id, other.radiograph.id, round(distance, 4)))
-            partners.append(other)
-    return _settle(film.radiograph, near, partners, splits)
+            near.append(NearDuplicate(film.taken.image.id, other.radiograph.id, round(distance, 4)))
+            partners.append(other.radiograph)
+    return _settle(film, near, partners, splits)
 
 
 def _settle(
-    draft: Radiograph, near: Sequence[NearDuplicate], partners: Sequence[Film], splits: Splits
+    film: NewFilm,
+    near: Sequence[NearDuplicate],
+    partners: Sequence[Radiograph],
+    splits: Splits,
 ) -> Decision:
-    theirs = {partner.radiograph.split for partner in partners}
+    theirs = sorted({partner.split for partner in partners})
+    which = ", ".join(partner.id[:12] for partner in partners)
     if len(theirs) > 1:
-        first, second = sorted(theirs)[:2]
         return Decision(
             None,
-            refusal=f"It shows the same film as radiographs of two splits, {first} and {second} "
-            f"({_short(partners)}): no film may be in two splits.",
+            refusal=f"It shows the same film as radiographs of the splits {' and '.join(theirs)} "
+            f"({which}): no film may be in two splits.",
         )
-    own = splits.settled.get(draft.patient)
-    split = own or next(iter(theirs), None) or splits.of_first_film(draft.patient)
-    if theirs and split not in theirs:
+    own = splits.settled.get(film.patient)
+    if own and theirs and own is not theirs[0]:
         return Decision(
             None,
-            refusal=f"It shows the same film as a radiograph of the {next(iter(theirs))} split "
-            f"({_short(partners)}), but its patient is in the {own} split: no film may be in two "
-            "splits.",
+            refusal=f"It shows the same film as a radiograph of the {theirs[0]} split ({which}), "
+            f"but its patient is in the {own} split: no film may be in two splits.",
         )
-    splits.settled[draft.patient] = split
-    return Decision(replace(draft, split=split), new=True, near=near)
+    split = own or (theirs[0] if theirs else splits.of_first_film(film.patient))
+    splits.settled[film.patient] = split
+    return Decision(film.radiograph(split), new=True, near=near)
 
 
-def draft_radiograph(taken: Taken, patient: str, source: str) -> Radiograph:
-    """Returns the radiograph that an item would be; its split is settled by `decide`."""
-    return Radiograph(
-        id=taken.image.id,
-        patient=patient,
-        split=Split.TRAIN,
-        source=source,
-        path=taken.image.path,
-        width=taken.width,
-        height=taken.height,
-        imported_at=datetime.now(UTC),
-        metadata=taken.metadata,
-    )
-
-
-def _pixels(film: Film, limits: ImageLimits) -> NDArray[np.uint8] | None:
+def _pixels(file: Path, limits: ImageLimits) -> NDArray[np.uint8] | None:
     try:
-        return read_grey(film.file, limits)
-    except ImageError:  # Its file is gone or damaged: nothing can be said of it.
+        return read_grey(file, limits)
+    except ImageError:  # It is gone or damaged: nothing can be said of it.
         return None
-
-
-def _short(partners: Sequence[Film]) -> str:
-    return ", ".join(partner.radiograph.id[:12] for partner in partners)

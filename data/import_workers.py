@@ -1,27 +1,25 @@
 """Read items on all cores, and hand them back in the order in which they were asked for.
 
 Threads would wait for one another: of the fifth of a millisecond that a film takes, Python itself
-needs half. So processes read, and only where there is enough to read: they take longer to start
-than a few hundred films to be read.
+needs half. So other processes read, and only where there is enough to read: they take as long to
+start as a thousand films to be read.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
-import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import islice
-from multiprocessing.connection import wait
+from queue import SimpleQueue
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
-from data.import_reading import Outcome, Refused, Request, Stopped, read_request, read_requests
+from data.import_process import ReadingProcess
+from data.import_reading import Outcome, Refused, Request, Stopped, read_request
 from data.pool import Pool
 
 START_AFTER_S = 0.2
@@ -31,7 +29,7 @@ CHUNK_S = 0.03
 """About how long a process reads before it hands over what it has: more chunks cost more."""
 
 LARGEST_CHUNK = 64
-CHUNKS_IN_FLIGHT = 3
+CHUNKS_IN_FLIGHT = 10
 """For each process: what bounds the memory, and how far reading is ahead."""
 
 CRASHED = (
@@ -53,8 +51,9 @@ class Readers(Generic[Asked]):
     def __init__(self, pool: Pool, workers: int = 0) -> None:
         self._pool = pool
         self._workers = workers or len(os.sched_getaffinity(0))
-        self._executor: ProcessPoolExecutor | None = None
-        self._ready: list[Future[None]] = []
+        self._processes: list[ReadingProcess] = []
+        self._idle: SimpleQueue[ReadingProcess] = SimpleQueue()
+        self._threads: ThreadPoolExecutor | None = None
         self._spent_s = 0.0
         self._alone = 0
 
@@ -67,7 +66,10 @@ class Readers(Generic[Asked]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._end()
+        if self._threads is not None:
+            self._threads.shutdown(cancel_futures=True)
+        while self._processes:
+            self._processes.pop().close()
 
     def read(
         self, questions: Iterable[tuple[Asked, Request | None]]
@@ -77,12 +79,11 @@ class Readers(Generic[Asked]):
         It ends with the first outcome that is `Stopped`.
         """
         rest = iter(questions)
-        for asked, request in rest:
-            outcome = None if request is None else self._read_alone(request)
+        for asked, outcome in self._read_alone(rest):
             yield asked, outcome
             if isinstance(outcome, Stopped):
                 return
-            if self._may_share():
+            if self.may_share():
                 break
         else:
             return
@@ -91,31 +92,37 @@ class Readers(Generic[Asked]):
             if isinstance(outcome, Stopped):
                 return
 
-    def _read_alone(self, request: Request) -> Outcome:
-        began = time.perf_counter()
-        outcome = read_request(self._pool, request)
-        self._spent_s += time.perf_counter() - began
-        self._alone += 1
-        return outcome
-
-    def _may_share(self) -> bool:
-        """Starts the other processes when it is time, and says whether they are there."""
+    def may_share(self) -> bool:
+        """Starts the other processes when it is time, and says whether they can read."""
         if self._workers == 1 or self._spent_s < START_AFTER_S:
             return False
-        if self._executor is None:
-            try:
-                self._executor = _executor(self._workers)
-                self._ready = [self._executor.submit(_nothing) for _ in range(self._workers)]
-            except (OSError, EOFError, RuntimeError):  # No process can be started here.
-                self._give_up()
-        if any(future.done() and future.exception() for future in self._ready):
-            self._give_up()
-        return bool(self._ready) and all(future.done() for future in self._ready)
+        try:
+            if not self._processes:
+                for _ in range(self._workers):
+                    self._processes.append(ReadingProcess())
+            if not all(process.is_ready() for process in self._processes):
+                return False
+        except (OSError, EOFError):  # No process can be started here: this one goes on alone.
+            self._workers = 1
+            return False
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(self._workers)
+            for process in self._processes:
+                self._idle.put(process)
+        return True
 
-    def _give_up(self) -> None:
-        self._workers = 1
-        self._ready = []
-        self._end()
+    def _read_alone(
+        self, questions: Iterator[tuple[Asked, Request | None]]
+    ) -> Iterator[tuple[Asked, Outcome | None]]:
+        for asked, request in questions:
+            if request is None:
+                yield asked, None
+                continue
+            began = time.perf_counter()
+            outcome = read_request(self._pool, request)
+            self._spent_s += time.perf_counter() - began
+            self._alone += 1
+            yield asked, outcome
 
     def _read_shared(
         self, questions: Iterator[tuple[Asked, Request | None]]
@@ -128,81 +135,56 @@ class Readers(Generic[Asked]):
                 chunk = list(islice(questions, size))
                 more = len(chunk) == size
                 requests = [request for _, request in chunk if request is not None]
-                waiting.append(_Chunk(chunk, requests, self._submit(requests)))
-            yield from self._finish(waiting.popleft())
+                waiting.append(_Chunk(chunk, self._submit(requests)))
+            yield from waiting.popleft().answers()
 
-    def _submit(self, requests: Sequence[Request]) -> Future[list[Outcome]] | None:
-        if self._executor is None:
-            self._executor = _executor(self._workers)
+    def _submit(self, requests: Sequence[Request]) -> Future[list[Outcome]]:
+        if self._threads is None or not requests:
+            nothing: Future[list[Outcome]] = Future()
+            nothing.set_result([])
+            return nothing
+        return self._threads.submit(self._ask, requests)
+
+    def _ask(self, requests: Sequence[Request]) -> list[Outcome]:
+        """Hands a chunk to a process that is idle; runs in a thread, which only waits for it."""
+        process = self._idle.get()
         try:
-            return self._executor.submit(read_requests, self._pool, requests)
-        except BrokenProcessPool:
-            return None
+            return process.read(self._pool, requests)
+        except (EOFError, OSError):
+            process = self._replaced(process)
+            outcomes: list[Outcome] = []
+            for request in requests:
+                try:
+                    outcomes += process.read(self._pool, [request])
+                except (EOFError, OSError):
+                    process = self._replaced(process)
+                    outcomes.append(Refused(CRASHED))
+            return outcomes
+        finally:
+            self._idle.put(process)
 
-    def _finish(self, chunk: _Chunk[Asked]) -> Iterator[tuple[Asked, Outcome | None]]:
-        try:
-            if chunk.future is None:
-                raise BrokenProcessPool
-            outcomes = iter(chunk.future.result())
-        except BrokenProcessPool:
-            self._end()
-            outcomes = iter([self._read_carefully(request) for request in chunk.requests])
-        for asked, request in chunk.questions:
-            if request is None:
-                yield asked, None
-            else:
-                outcome = next(outcomes, None)
-                if outcome is None:
-                    return
-                yield asked, outcome
-
-    def _read_carefully(self, request: Request) -> Outcome:
-        """Reads an item that may have ended a process in a process of its own."""
-        with _executor(1) as executor:
-            try:
-                return executor.submit(read_request, self._pool, request).result()
-            except BrokenProcessPool:
-                return Refused(CRASHED)
-
-    def _end(self) -> None:
-        if self._executor is not None:
-            self._executor.shutdown(wait=True, cancel_futures=True)
-            self._executor = None
+    def _replaced(self, process: ReadingProcess) -> ReadingProcess:
+        """Returns a new process in the place of one that has ended."""
+        process.close()
+        new = ReadingProcess()
+        self._processes[self._processes.index(process)] = new
+        return new
 
 
+@dataclass(frozen=True, slots=True)
 class _Chunk(Generic[Asked]):
     """Questions that are read together, with the promise of their outcomes."""
 
-    def __init__(
-        self,
-        questions: Sequence[tuple[Asked, Request | None]],
-        requests: Sequence[Request],
-        future: Future[list[Outcome]] | None,
-    ) -> None:
-        self.questions = questions
-        self.requests = requests
-        self.future = future
+    questions: Sequence[tuple[Asked, Request | None]]
+    future: Future[list[Outcome]]
 
-
-def _executor(workers: int) -> ProcessPoolExecutor:
-    # A fork of this process could inherit a lock that another of its threads holds for ever.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["__main__", "data.import_reading"])
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=_begin)
-
-
-def _begin() -> None:
-    """Prepares a process: Ctrl-C is its parent's, and without parent it ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)
-
-
-def _nothing() -> None:
-    """Is done as soon as a process is there."""
+    def answers(self) -> Iterator[tuple[Asked, Outcome | None]]:
+        outcomes = iter(self.future.result())
+        for asked, request in self.questions:
+            if request is None:
+                yield asked, None
+                continue
+            outcome = next(outcomes, None)
+            if outcome is None:  # One before it was `Stopped`.
+                return
+            yield asked, outcome

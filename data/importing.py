@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 from data.domain import Split, Target
 from data.errors import InvalidInputError
-from data.import_batch import Asked, BatchWriter, Rules
+from data.import_batch import BatchWriter
 from data.import_reading import Outcome, Refused, Request, Stopped, Taken, request_of
 from data.import_records import NearDuplicate
+from data.import_values import Asked, Rules
 from data.import_workers import Readers
 from data.ledger import Ledger
 from data.pool import Pool
@@ -59,6 +60,7 @@ def import_items(
     test_share: float,
     reference_splits: frozenset[Split],
     targets: Sequence[Target],
+    reference_needs: str = "",
     force: bool = False,
     workers: int = 0,
     on_refused: Callable[[str, str], None] | None = None,
@@ -81,6 +83,8 @@ def import_items(
         reference_splits: Splits in which the source's values are recorded as the reference, so
             that models can be judged there. Elsewhere they are kept beside the readings.
         targets: What is asked for: values of other names are left out.
+        reference_needs: Target without which the source's values are no reference: a film of
+            which only the sex is known cannot judge a model of age. Empty: any value will do.
         force: Read also the items that an earlier import has seen with the same stamp.
         workers: Processes that read; 0: one for each core; 1: none but this one.
         on_refused: Called with name and reason as soon as an item is refused.
@@ -97,6 +101,7 @@ def import_items(
         lambda patient: split_of(patient, salt, calibration_share, test_share),
         reference_splits,
         frozenset(target.name for target in targets),
+        reference_needs,
     )
     importer = _Import(ImportReport(), pool, ledger, rules, salt, force, on_refused, progress)
     pool.remove_stale_drafts()

@@ -148,7 +148,7 @@ def _to_row(item: Radiograph) -> dict[str, Any]:
         "width": item.width,
         "height": item.height,
         "imported_at": utc_text(item.imported_at),
-        "metadata": canonical_json(item.metadata),
+        "metadata": canonical_json(item.metadata) if item.metadata else "{}",
     }
 
 

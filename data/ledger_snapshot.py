@@ -47,18 +47,21 @@ def take_snapshot(connection: Connection, after: Head | None) -> LabelSnapshot:
         changed = _changed(connection, after[0])
     live = readings.c.withdrawn.is_(False)
     of = readings.c.radiograph_id
-    several = select(of).where(live).group_by(of).having(func.count() > 1)
-    read = select(func.count(of.distinct())).where(live)
+    counts = select(of, func.count().label("live")).where(live).group_by(of).subquery()
+    read, most = connection.execute(
+        select(func.count(), func.max(counts.c.live)).select_from(counts)
+    ).one()
+    several = select(counts.c.radiograph_id).where(counts.c.live > 1)
+    many = set(connection.execute(several).scalars()) if (most or 0) > 1 else set()
+    pairs = select(func.count()).select_from(near_duplicates)
     return LabelSnapshot(
         head=read_head(connection),
         changed=changed,
         radiographs=_radiographs(connection, changed),
         readings=_readings(connection, changed),
-        several=_readings(connection, set(connection.execute(several).scalars())),
-        read=connection.execute(read).scalar_one(),
-        near_duplicates=connection.execute(
-            select(func.count()).select_from(near_duplicates)
-        ).scalar_one(),
+        several=_readings(connection, many),
+        read=read,
+        near_duplicates=connection.execute(pairs).scalar_one(),
     )
 
 

@@ -12,7 +12,6 @@ import os
 import shutil
 from collections.abc import Collection, Iterable, Mapping
 from configparser import ConfigParser
-from itertools import compress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,12 +19,16 @@ from data.atomic import storage_error, write_file
 from data.domain import Radiograph
 from data.errors import VersionError
 from data.pool import pool_path
+from data.version_splice import find_lines
+from data.version_table import LabelTable
 from data.version_text import SHARD_COLUMNS, write_table
 
 FOLDER = "images"
 GITIGNORE = "/shard-*/\n"
 REMOTE = "storage"
 """DVC's name of the remote; `dvc_shards.py` uses the same."""
+REMOTE_LAYOUT = "files/md5"
+"""Where DVC 3 keeps objects, in its cache and in every remote."""
 _NO_LINKS = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 
@@ -42,22 +45,21 @@ class ShardedImage(NamedTuple):
 
 
 class Shards:
-    """What the shards of a work tree hold.
-
-    Attributes:
-        files: Radiograph id -> image file, relative to the repository.
-    """
+    """What the shards of a work tree hold."""
 
     def __init__(self, root: Path) -> None:
         """Reads the tables of all shards."""
-        cells = _cells((root / f"{shard}.csv").read_text() for shard in shard_names(root))
-        self._ids, files, self._sizes = (cells[i :: len(SHARD_COLUMNS)] for i in range(3))
-        self.files: Mapping[str, str] = dict(zip(self._ids, files, strict=True))
+        files = (root / f"{shard}.csv" for shard in shard_names(root))
+        self._tables = [LabelTable(file.read_bytes()) for file in files]
 
-    def bytes_of(self, radiograph_ids: Collection[str]) -> int:
-        """Returns the size of the images of these radiographs, as far as they are in a shard."""
-        wanted = map(radiograph_ids.__contains__, self._ids)
-        return sum(map(int, compress(self._sizes, wanted)))
+    def find(self, radiograph_ids: Collection[str]) -> dict[str, ShardedImage]:
+        """Returns radiograph id -> image, of those that a shard holds."""
+        found: dict[str, ShardedImage] = {}
+        for table in self._tables:
+            for key, line in find_lines(table, radiograph_ids).items():
+                _, file, size = line.decode().split(",")
+                found[key] = ShardedImage(file, int(size))
+        return found
 
 
 def shard_name(number: int) -> str:
@@ -100,13 +102,13 @@ def read_shard(root: Path, number: int) -> dict[str, str]:
 def plan_shard(
     number: int, radiographs: Iterable[Radiograph], pool: Path
 ) -> dict[str, ShardedImage]:
-    """Returns radiograph id -> image of a shard that is to be made; writes nothing.
+    """Returns radiograph id -> image of a shard that is to be made, sorted; writes nothing.
 
     Raises:
         VersionError: An image is not in the pool.
     """
     images: dict[str, ShardedImage] = {}
-    for radiograph in radiographs:
+    for radiograph in sorted(radiographs, key=lambda radiograph: radiograph.id):
         source = pool / radiograph.path
         try:
             size = source.stat().st_size

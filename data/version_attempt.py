@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,6 +19,9 @@ _NOTE = ".git/carpal-attempt.json"
 
 INDEX = "carpal-index"
 """In `.git`: the index in which a proposal is put together, beside the work tree's."""
+
+DRAFTS = "carpal-texts"
+"""In `.git`: the texts of a proposal on their way into git's store."""
 
 PROPOSED = "refs/carpal/proposals"
 """Our own record of proposals, which outlives the branch that people see."""
@@ -60,6 +64,7 @@ def recover(git: Git) -> None:
         return
     note = json.loads((git.root / _NOTE).read_bytes())
     number, base = int(note["number"]), str(note["base"])
+    shutil.rmtree(git.root / ".git" / DRAFTS, ignore_errors=True)
     for left in _leftovers(git.root):
         left.unlink(missing_ok=True)
     if not _is_done(git, number):

@@ -6,10 +6,11 @@ takes to store the tables of 100,000 radiographs.
 
 from __future__ import annotations
 
-from collections import ChainMap
-from collections.abc import Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,11 +31,12 @@ from data.shards import (
     shard_name,
     shard_names,
 )
-from data.version_attempt import NO_VERSION, attempt
+from data.version_attempt import DRAFTS, NO_VERSION, attempt
 from data.version_draft import (
     LABELS,
     SPLITS,
     LabelState,
+    RowChange,
     Tables,
     VersionDraft,
     change_rows,
@@ -42,9 +44,10 @@ from data.version_draft import (
     draft_version,
     no_tables,
 )
-from data.version_proposals import Proposal, propose, store_files, store_texts
+from data.version_proposals import Proposal, propose, store_files
 from data.version_table import LabelTable
-from data.version_tags import set_tag, version_number
+from data.version_tags import read_tag, set_tag, version_number
+from data.version_text import read_trailers
 
 DVC_CONFIG = ".dvc/config"
 _IMAGES_AT = "carpal.imagesAt"
@@ -83,38 +86,35 @@ class Committer:
         number = version_number(latest) + 1 if latest else 1
         tables = read_tables(self.git, latest) if latest else no_tables(self.spec)
         shards = Shards(self.git.root)
-        missing = [
-            row.radiograph for row in state.labelled if row.radiograph.id not in shards.files
-        ]
+        there = shards.find({row.radiograph.id for row in state.labelled})
+        missing = [row.radiograph for row in state.labelled if row.radiograph.id not in there]
         added = plan_shard(number, missing, self.pool)
-        files = ChainMap({key: image.file for key, image in added.items()}, {**shards.files})
+        images = {**there, **added}
+        files = {key: image.file for key, image in images.items()}
         change = change_rows(self.spec, state, tables, files)
         if not change.lines:
             if latest is None:
                 raise VersionError("There is no label to commit yet.")
             return latest
-
-        def image_bytes(ids: Collection[str]) -> int:
-            return shards.bytes_of(ids) + sum(image.size for image in added.values())
-
         by_hand = hand_edits(self.git, latest) if latest else ""
         with attempt(self.git, number):
-            with self._images_on_their_way(number, added), ThreadPoolExecutor(1) as aside:
+            with self._images_on_their_way(number, added):
                 new = change_tables(self.spec, tables, change)
-                large = aside.submit(
-                    self._store, {LABELS: new.labels.text, SPLITS: new.splits.text}
-                )
-                draft = draft_version(
-                    self.spec,
-                    state,
-                    (tables, new),
-                    change,
-                    image_bytes,
-                    number=number,
-                    overwrites=by_hand,
-                )
-                objects = large.result()
-            objects |= self._store({n: t for n, t in draft.texts.items() if n not in objects})
+                large = {LABELS: new.labels.text, SPLITS: new.splits.text}
+                with self._stored(large) as stored:
+                    draft = draft_version(
+                        self.spec,
+                        state,
+                        (tables, new),
+                        change,
+                        number=number,
+                        image_bytes=self._image_bytes(latest, new, change, images, shards),
+                        overwrites=by_hand,
+                    )
+                    objects = stored()
+            small = {name: text for name, text in draft.texts.items() if name not in large}
+            with self._stored(small) as stored:
+                objects |= stored()
             self._publish(draft, objects, number, shard_files(number) if added else ())
         return draft.name
 
@@ -149,6 +149,23 @@ class Committer:
         """Says whether the images of a proposal are where they belong now."""
         return remote_in(self.git.run("show", f"{proposal.commit}:{DVC_CONFIG}")) == self.dvc_remote
 
+    def _image_bytes(
+        self,
+        latest: str | None,
+        tables: Tables,
+        change: RowChange,
+        images: Mapping[str, ShardedImage],
+        shards: Shards,
+    ) -> int:
+        """Returns the size of all images of the new version, from that of the version before."""
+        before = read_trailers(read_tag(self.git, latest).message) if latest else {}
+        if not before.get("Image-Bytes", "").isdecimal():
+            every = {**shards.find(set(tables.labels.column("id"))), **images}
+            return sum(every[key].size for key in tables.labels.column("id"))
+        came = sum(images[key].size for key in change.after.keys() - change.before.keys())
+        gone = shards.find(change.before.keys() - change.after.keys())
+        return int(before["Image-Bytes"]) + came - sum(image.size for image in gone.values())
+
     def _images_on_their_way(
         self, number: int, added: Mapping[str, ShardedImage]
     ) -> AbstractContextManager[None]:
@@ -165,24 +182,31 @@ class Committer:
             wanted += ["--push", *(shards if moved else shards[-1:])]
         return dvc_at_work(self.git.root, *wanted, kept_open=self.git.kept_open)
 
-    def _store(self, texts: Mapping[str, bytes]) -> dict[str, str]:
-        """Puts texts into git's store, and without review into the work tree.
+    @contextmanager
+    def _stored(self, texts: Mapping[str, bytes]) -> Iterator[Callable[[], dict[str, str]]]:
+        """Puts texts into git's store while the block goes on; without review into the work tree.
 
-        Returns:
-            File -> object in git's store.
+        Yields:
+            What waits for it and returns file -> object in git's store; empty without review.
         """
-        if not self.review:
-            for name, text in texts.items():
-                write_file(self.git.root / name, text)
-            self.git.run("add", "--", *texts)
-            return dict.fromkeys(texts, "")
-        return store_texts(self.git, texts)
+        folder = self.git.root / ".git" / DRAFTS if self.review else self.git.root
+        for name, text in texts.items():
+            write_file(folder / name, text)
+            # git compares whole seconds: what was written in the second in which it writes its
+            # index, it reads again and again.
+            earlier = time.time() - 2
+            os.utime(folder / name, (earlier, earlier))
+        paths = [str(folder / name) for name in texts]
+        store = ("hash-object", "-w", "--no-filters") if self.review else ("add",)
+        with self.git.at_work(*store, "--", *paths) as printed:
+            yield lambda: dict(zip(texts, printed().split(), strict=self.review))
 
     def _publish(
         self, draft: VersionDraft, objects: dict[str, str], number: int, shard: Sequence[str]
     ) -> None:
         if self.review:
             objects |= store_files(self.git, [DVC_CONFIG, *shard])
+            shutil.rmtree(self.git.root / ".git" / DRAFTS)
             # The work tree stays as it was; the images are in DVC's cache.
             self.git.run("restore", "--", DVC_CONFIG)
             remove_shard(self.git.root, number)

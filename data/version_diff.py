@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from data.domain import REFERENCE_READER, Split, TaskSpec
@@ -96,8 +96,26 @@ def diff(old: LabelTable, new: LabelTable, spec: TaskSpec) -> VersionDiff:
     little cost little. Columns that only one of them has do not count.
     """
     gone, come = changed_lines(old, new)
-    before, after = _by_id(old, gone), _by_id(new, come)
-    shared = [name for name in new.names if name in old.names]
+    return diff_rows(_by_id(old, gone), _by_id(new, come), old.names, new, spec)
+
+
+def diff_rows(
+    before: Mapping[str, Row],
+    after: Mapping[str, Row],
+    names: Collection[str],
+    new: LabelTable,
+    spec: TaskSpec,
+) -> VersionDiff:
+    """Says what changed, where it is known which rows did.
+
+    Args:
+        before: Radiograph id -> row of the older version, where the newer one has another or none.
+        after: The same the other way round.
+        names: Columns of the older version.
+        new: The newer version.
+        spec: The task.
+    """
+    shared = [name for name in new.names if name in names]
     both = sorted(before.keys() & after.keys())
     targets = [target.name for target in spec.targets if target.name in shared]
     corrections = [

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from data.agreement import LabelNoise
 from data.domain import LabelledRadiograph, TaskSpec
 from data.errors import VersionError
-from data.version_diff import diff
+from data.version_diff import diff_rows
 from data.version_picture import histogram_svg, picture_name
 from data.version_report import dataset_report, reader_counts
 from data.version_splice import find_lines, splice
@@ -148,9 +148,9 @@ def draft_version(
     state: LabelState,
     tables: tuple[Tables, Tables],
     change: RowChange,
-    image_bytes: Callable[[Collection[str]], int],
     *,
     number: int,
+    image_bytes: int,
     overwrites: str = "",
 ) -> VersionDraft:
     """Drafts version `number`.
@@ -160,8 +160,8 @@ def draft_version(
         state: What is labelled now.
         tables: Of the version before and of the new one.
         change: What `change_rows` found.
-        image_bytes: Returns the size of the images of these radiographs.
         number: Of the new version.
+        image_bytes: Size of the images of all labelled radiographs.
         overwrites: Which change of the tables by hand it takes back; empty: none.
 
     Raises:
@@ -181,11 +181,11 @@ def draft_version(
         ledger_head=state.ledger_head,
         committed_at=state.committed_at,
         splits_csv=splits.decode(),
-        image_bytes=image_bytes(set(labels.column("id"))),
+        image_bytes=image_bytes,
         rules=state.rules,
         overwrites=overwrites,
     )
-    changed = diff(before, labels, spec)
+    changed = diff_rows(change.before, change.after, before.names, labels, spec)
     report = dataset_report(spec, labels, facts, state.noise, changed, state.near_duplicates)
     texts = {
         LABELS: labels.text,

@@ -7,7 +7,7 @@ or squashed, and as rejected once its branch is gone and the dataset branch does
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -47,15 +47,10 @@ class Proposal:
     unpushed: str = ""
 
 
-def store_texts(git: Git, texts: Mapping[str, bytes]) -> dict[str, str]:
-    """Puts texts into git's store; returns file -> object."""
-    command = ("hash-object", "-w", "--stdin")
-    return {name: git.run(*command, stdin=text).strip() for name, text in texts.items()}
-
-
-def store_files(git: Git, names: Iterable[str]) -> dict[str, str]:
+def store_files(git: Git, names: Sequence[str]) -> dict[str, str]:
     """Puts files of the work tree into git's store; returns file -> object."""
-    return store_texts(git, {name: (git.root / name).read_bytes() for name in names})
+    printed = git.run("hash-object", "-w", "--no-filters", "--", *names)
+    return dict(zip(names, printed.split(), strict=True))
 
 
 def propose(git: Git, draft: VersionDraft, objects: Mapping[str, str]) -> None:

@@ -96,7 +96,9 @@ def _size(table: LabelTable, facts: VersionFacts, near_duplicates: int | None) -
     dates = table.column("labelled_at")
     if dates:
         text += f" Labelled from {min(dates)[:10]} to {max(dates)[:10]}."
-    if near_duplicates is not None:
+    if near_duplicates == 0:
+        text += " No two radiographs of the pool look alike."
+    elif near_duplicates is not None:
         pairs = "pair" if near_duplicates == 1 else "pairs"
         text += (
             f" The pool holds {near_duplicates} {pairs} of radiographs that look alike; the two of "

@@ -6,13 +6,13 @@ from collections.abc import Collection, Iterable, Mapping
 
 from data.version_table import LabelTable
 
-FEW = 50
-"""Fewer than one line in so many: each is searched for; otherwise all lines are walked through."""
+FEW = 10_000
+"""Fewer than one line in so many bytes: each is searched for; otherwise all are walked through."""
 
 
 def find_lines(table: LabelTable, ids: Collection[str]) -> dict[str, bytes]:
     """Returns radiograph id -> line with its line feed, of those of `ids` that the table holds."""
-    if len(ids) * FEW > len(table):
+    if len(ids) * FEW > len(table.text):
         lines = _all_lines(table)
         return {key: lines[key] for key in ids if key in lines}
     places = {key: table.line(key) for key in ids}
@@ -26,7 +26,7 @@ def splice(table: LabelTable, lines: Mapping[str, bytes | None]) -> bytes:
         table: Sorted by id.
         lines: Radiograph id -> its line with the line feed; None: it has none any more.
     """
-    if len(lines) * FEW > len(table):
+    if len(lines) * FEW > len(table.text):
         head = table.text[: table.text.find(b"\n") + 1]
         merged = {**_all_lines(table), **lines}
         return head + _join(merged[key] for key in sorted(merged))

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 
 from data.errors import VersionError
 from data.version_text import Row
+
+CHUNK = 2**18
+"""Bytes of text that are taken apart at a time."""
+
+SAMPLE = 200
+"""Cells that show whether a column holds the same ones again and again."""
 
 
 class LabelTable:
@@ -25,9 +31,8 @@ class LabelTable:
         self.text = text
         head, _, _ = text.partition(b"\n")
         self.names = tuple(next(csv.reader([head.decode()]), []))
-        self._count = max(0, text.count(b"\n") - 1)
-        self._cells: Sequence[str] | None = None
-        self._columns: dict[str, Sequence[str]] = {}
+        self._count: int | None = None
+        self._columns: Mapping[str, Sequence[str]] | None = None
 
     @classmethod
     def parse(cls, text: bytes | str) -> LabelTable:
@@ -46,6 +51,8 @@ class LabelTable:
         return table
 
     def __len__(self) -> int:
+        if self._count is None:
+            self._count = max(0, self.text.count(b"\n") - 1)
         return self._count
 
     def column(self, name: str) -> Sequence[str]:
@@ -55,20 +62,13 @@ class LabelTable:
             KeyError: There is no such column.
             VersionError: A row has more or fewer cells than there are columns.
         """
-        if name not in self.names:
-            raise KeyError(name)
-        if name not in self._columns:
-            cells = self._all_cells()
-            self._columns[name] = cells[self.names.index(name) :: len(self.names)]
-        return self._columns[name]
+        return self._all_columns()[name]
 
     def rows(self) -> list[Row]:
         """Returns all rows: column -> cell."""
-        cells, count = self._all_cells(), len(self.names)
-        starts = range(0, len(cells), count or 1)
-        return [
-            dict(zip(self.names, cells[start : start + count], strict=True)) for start in starts
-        ]
+        columns = self._all_columns()
+        table = zip(*columns.values(), strict=True)
+        return [dict(zip(columns, cells, strict=True)) for cells in table]
 
     def find(self, radiograph_id: str) -> Row | None:
         """Returns the row of a radiograph, or None."""
@@ -97,19 +97,31 @@ class LabelTable:
             low, high = (end, high) if here < key else (low, start)
         return low, low
 
-    def _all_cells(self) -> Sequence[str]:
-        if self._cells is None:
-            self._cells = self._quoted_cells() if b'"' in self.text else self._plain_cells()
-            if len(self._cells) != len(self) * len(self.names):
-                raise VersionError("A row of the table has too many or too few cells.")
-        return self._cells
+    def _all_columns(self) -> Mapping[str, Sequence[str]]:
+        if self._columns is None:
+            columns: list[list[str]] = [[] for _ in self.names]
+            shared: dict[str, str] = {}
+            for cells in self._chunks():
+                if len(cells) % len(columns):
+                    raise VersionError("A row of the table has too many or too few cells.")
+                for number, column in enumerate(columns):
+                    part = cells[number :: len(columns)]
+                    if len(set(part[:SAMPLE])) < SAMPLE // 4:
+                        # The same few cells again and again: each is kept once.
+                        part = list(map(shared.setdefault, part, part))
+                    column += part
+            self._columns = dict(zip(self.names, columns, strict=True))
+        return self._columns
 
-    def _plain_cells(self) -> list[str]:
-        body = self.text.partition(b"\n")[2].decode()
-        return body.replace("\n", ",").split(",")[:-1]
-
-    def _quoted_cells(self) -> list[str]:
-        return list(chain.from_iterable(csv.reader(self._lines())))
-
-    def _lines(self) -> Iterator[str]:
-        return iter(self.text.decode().split("\n")[1:-1])
+    def _chunks(self) -> Iterator[list[str]]:
+        """Yields the cells of some rows at a time, so that little memory is used at once."""
+        quoted = b'"' in self.text
+        start = self.text.find(b"\n") + 1
+        while start < len(self.text):
+            end = self.text.find(b"\n", min(start + CHUNK, len(self.text) - 1)) + 1
+            chunk = self.text[start:end].decode()
+            if quoted:
+                yield list(chain.from_iterable(csv.reader(chunk.split("\n")[:-1])))
+            else:
+                yield chunk.replace("\n", ",").split(",")[:-1]
+            start = end

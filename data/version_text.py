@@ -185,15 +185,15 @@ def check_splits(patients: Sequence[str], splits: Sequence[str]) -> None:
         VersionError: A patient is in two splits, or has moved.
     """
     places = dict(zip(patients, splits, strict=True))
-    for patient, split, place in zip(
-        patients, splits, map(places.__getitem__, patients), strict=True
-    ):
-        if split != place:
-            one, other = sorted((split, place))
-            raise VersionError(
-                f"Patient {patient} is in {one} and in {other}: a patient stays "
-                "in one split for ever. Was the workspace's salt changed?"
-            )
+    settled = list(map(places.__getitem__, patients))
+    if settled == list(splits):
+        return
+    found = zip(patients, splits, settled, strict=True)
+    patient, *both = next((p, *sorted((one, other))) for p, one, other in found if one != other)
+    raise VersionError(
+        f"Patient {patient} is in {both[0]} and in {both[1]}: a patient stays in one split for "
+        "ever. Was the workspace's salt changed?"
+    )
 
 
 def commit_message(facts: VersionFacts, labels: int, experts: int, readers: Readers) -> str:
@@ -211,6 +211,7 @@ def commit_message(facts: VersionFacts, labels: int, experts: int, readers: Read
         "Ledger-Head": f"{facts.ledger_head[0]} {facts.ledger_head[1]}",
         "Labels": str(labels),
         "Expert-Labels": str(experts),
+        "Image-Bytes": str(facts.image_bytes),
         **({"Rules": facts.rules} if facts.rules else {}),
         **({"Overwrites": facts.overwrites} if facts.overwrites else {}),
     }

@@ -1,6 +1,6 @@
 """Keep the dataset repository small: of tables that differ little, git needs only the differences.
 
-Each version writes its tables anew, compressed but whole. Packed together they take little more
+Each version writes its tables anew, whole and uncompressed. Packed together they take little more
 than one of them. Packing costs more than a commit, so it is done now and then, and not in between.
 """
 
@@ -34,13 +34,9 @@ def tidy(git: Git, text_bytes: int) -> bool:
     """
     found = _LOOSE.search(git.run("count-objects", "-v"))
     loose = int(found.group(1)) * 1024 if found else 0
-    if loose < max(SMALLEST, VERSIONS * text_bytes // COMPRESSED):
+    if loose < max(SMALLEST, VERSIONS * text_bytes):
         return False
     # Packs of similar size are united; the large old ones are left as they are.
     git.run("repack", "-d", "--quiet", "--geometric=2", "--window=4", "--no-write-bitmap-index")
     git.run("prune", "--expire=2.weeks.ago")
     return True
-
-
-COMPRESSED = 3
-"""Tables shrink to a third: most of them is hashes."""

@@ -76,9 +76,10 @@ def extend_from_labelled(
         NotFoundError: No radiograph is left whose source has labelled it.
         VersionError: The version cannot be committed; the next call commits it.
     """
-    told = ledger.source_values()
+    spec = task(settings)
+    told = {k: v for k, v in ledger.source_values().items() if spec.gate.target in v}
     settled = {reading.radiograph_id for reading in ledger.readings()}
-    candidates = [r for r in ledger.radiographs() if told.get(r.id) and r.id not in settled]
+    candidates = [r for r in ledger.radiographs() if r.id in told and r.id not in settled]
     if not candidates:
         raise NotFoundError(
             "No radiograph is left that came with values and has not been read: import a "
@@ -87,7 +88,6 @@ def extend_from_labelled(
     chosen, by = _choose(settings, ledger, candidates, count)
     now = datetime.now(UTC)
     ledger.record_readings([Reading(name, REFERENCE_READER, told[name], now) for name in chosen])
-    spec = task(settings)
     trigger = f"extended by {len(chosen)} labelled radiographs"
     committed = commit_current(
         ledger, dataset(settings, spec), spec, trigger, adjudicators(settings)

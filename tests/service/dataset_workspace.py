@@ -40,21 +40,22 @@ def open_repository(home: Path, remote: Path | None = None, **other: Any) -> Dat
 
 def commit(repository: DatasetRepository, labels: list[LabelledRadiograph]) -> DatasetVersion:
     """Commits labels with everything else as always."""
-    version = _commit(repository, labels)
+    version = commit_or_propose(repository, labels)
     assert isinstance(version, DatasetVersion)
     return version
 
 
 def propose(repository: DatasetRepository, labels: list[LabelledRadiograph]) -> Proposal:
     """Proposes labels with everything else as always."""
-    proposal = _commit(repository, labels)
+    proposal = commit_or_propose(repository, labels)
     assert isinstance(proposal, Proposal)
     return proposal
 
 
-def _commit(
+def commit_or_propose(
     repository: DatasetRepository, labels: list[LabelledRadiograph]
 ) -> DatasetVersion | Proposal:
+    """Commits or, in review mode, proposes them."""
     return repository.commit_version(
         labels, trigger="50 new labels", ledger_head=HEAD, committed_at=NOON
     )

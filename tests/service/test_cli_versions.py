@@ -11,8 +11,21 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from carpal.cli import app
-from data.domain import Split
-from tests.service.dataset_workspace import commit, open_repository, propose, some_labels
+from data.domain import Reading, Split
+from data.ledger import Ledger
+from data.version_text import read_table
+from data.versions import DatasetRepository
+from labeling_config.tasks import load_task
+from tests.service.dataset_workspace import (
+    AUTHOR,
+    commit,
+    open_repository,
+    propose,
+    some_labels,
+)
+from tests.unit.data.dataset_cases import NOON
+from workers.committing import commit_current
+from workers.settings import Settings
 
 pytestmark = pytest.mark.service
 
@@ -146,3 +159,87 @@ def test_where_no_proposal_waits_one_sentence_says_so(carpal: CliRunner) -> None
     result = carpal.invoke(app, ["versions", "diff", "", "proposal"])
 
     assert "No dataset version waits for a person." in str(result.exception)
+
+
+def test_checkout_puts_tables_and_images_into_a_folder(
+    carpal: CliRunner, home: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "v1"
+
+    result = carpal.invoke(app, ["versions", "checkout", "v1", "--to", str(folder)])
+
+    assert result.output.split() == ["v0001", "is", "in", f"{folder}."]
+    rows = read_table((folder / "labels.csv").read_text())
+    assert rows == open_repository(home).rows("v0001")
+    assert all((folder / row["image"]).is_file() for row in rows)
+
+
+def test_checkout_can_leave_the_images_out(carpal: CliRunner, tmp_path: Path) -> None:
+    folder = tmp_path / "v1"
+
+    carpal.invoke(app, ["versions", "checkout", "v1", "--to", str(folder), "--no-images"])
+
+    assert (folder / "DATASET.md").is_file()
+    assert not list(folder.rglob("*.png"))
+
+
+def test_checkout_goes_into_the_workspace_where_no_folder_is_named(
+    carpal: CliRunner, home: Path
+) -> None:
+    result = carpal.invoke(app, ["versions", "checkout", "latest", "--json"])
+
+    assert json.loads(result.output) == {
+        "version": "v0002",
+        "folder": str(home / "versions" / "v0002"),
+    }
+    assert (home / "versions" / "v0002" / "labels.csv").is_file()
+
+
+@pytest.fixture
+def sound_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A workspace whose only version was made from its ledger."""
+    spec = load_task("bone_age")
+    labels = some_labels(tmp_path, 2)
+    with Ledger.open(Settings(home=tmp_path).ledger) as ledger:
+        ledger.add_radiographs([label.radiograph for label in labels])
+        ledger.record_readings(
+            [
+                Reading(label.radiograph.id, "ada@example.org", label.values, NOON, f"1:{number}")
+                for number, label in enumerate(labels)
+            ]
+        )
+        repository = DatasetRepository(tmp_path / "dataset", tmp_path / "pool", spec, AUTHOR)
+        commit_current(ledger, repository, spec, "a test")
+    monkeypatch.setenv("CARPAL_HOME", str(tmp_path))
+    return tmp_path
+
+
+def test_verify_says_that_nothing_is_broken(sound_home: Path) -> None:
+    result = CliRunner().invoke(app, ["versions", "verify"])
+
+    assert result.exit_code == 0
+    assert "Nothing is broken: v0001, git, splits, images and the ledger's chain" in " ".join(
+        result.output.split()
+    )
+
+
+def test_verify_ends_with_status_1_and_names_what_is_broken(sound_home: Path) -> None:
+    image = next((sound_home / "pool").rglob("*.png"))
+    image.chmod(0o600)
+    image.write_bytes(image.read_bytes() + b"!")
+
+    result = CliRunner().invoke(app, ["versions", "verify", "v1"])
+    found = json.loads(CliRunner().invoke(app, ["versions", "verify", "--json"]).output)
+
+    assert result.exit_code == 1
+    assert "BROKEN  v0001: " in result.output
+    assert image.stem in result.output
+    assert [finding["broken"] for finding in found["findings"]] == [True] * len(found["findings"])
+
+
+def test_a_quick_verify_does_not_read_images(sound_home: Path) -> None:
+    image = next((sound_home / "pool").rglob("*.png"))
+    image.chmod(0o600)
+    image.write_bytes(bytes(reversed(image.read_bytes())))
+
+    assert CliRunner().invoke(app, ["versions", "verify", "--quick"]).exit_code == 0

@@ -47,7 +47,7 @@ COPIES: dict[str, Callable[[Film], bytes]] = {
     "brighter": lambda film: encoded(adjusted(film, 0.8, 30)),
     "more contrast": lambda film: encoded(adjusted(film, 1.2, -20)),
     "all of it": lambda film: encoded(
-        adjusted(halved(cut(film, 0.02)), 0.85, 15), "JPEG", quality=50
+        adjusted(halved(cut(film, 0.02)), 0.85, 15), "JPEG", quality=75
     ),
 }
 """What was done to a film -> the bytes of its copy."""

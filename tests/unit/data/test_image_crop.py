@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from data.image_box import Box, whole
 from data.image_crop import field_box, hand_box, plain_box
-from tests.unit.data.film_cases import Film, Mask, expose, framed_hand, hand_mask
+from tests.unit.data.hand_cases import Film, Mask, expose, framed_hand, hand_mask
 
 Finder = Callable[[NDArray[np.uint8]], Box]
 FINDERS = pytest.mark.parametrize(

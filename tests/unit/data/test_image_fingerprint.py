@@ -62,7 +62,7 @@ def test_tiny_films_have_a_fingerprint(shape: tuple[int, int]) -> None:
 @pytest.mark.parametrize("copy", COPIES.values(), ids=COPIES.keys())
 def test_copies_of_a_film_differ_little(copy: object) -> None:
     assert callable(copy)
-    for seed in range(4):
+    for seed in range(1, 5):
         film, other = print_of(encoded(a_hand(seed))), print_of(copy(a_hand(seed)))
 
         assert different_bits(film, other) <= 28
@@ -77,13 +77,12 @@ def test_other_hands_differ_much() -> None:
     assert min(distance(one, other) for one, other in pairs) > 0.016
 
 
-def test_what_a_shift_explains_is_no_difference() -> None:
+def wave(rows: float, moved: float) -> Film:
     place = np.linspace(0, 3, SIDE)
-    wave = np.sin(place)[:, None] * np.cos(place)[None, :]
-    moved = np.sin(place + 0.05)[:, None] * np.cos(place)[None, :]
-    one, other = (
-        np.rint((picture + 1) * 100).astype(np.uint8).ravel() for picture in (wave, moved)
-    )
+    picture = np.sin(rows * place + moved)[:, None] * np.cos(place)[None, :]
+    return np.rint((picture + 1) * 100).astype(np.uint8).ravel()
 
-    assert distance(one, other) < 0.001
-    assert distance(one, other[::-1]) > 0.1
+
+def test_what_a_shift_explains_is_no_difference() -> None:
+    assert distance(wave(1, 0), wave(1, 0.05)) < 0.001
+    assert distance(wave(1, 0), wave(4, 0)) > 0.1

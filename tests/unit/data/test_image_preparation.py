@@ -14,7 +14,7 @@ from data.errors import ImageError
 from data.image_preparation import CROPS, Preparation, prepare
 from data.images import read_grey
 from tests.unit.data.dataset_cases import a_film
-from tests.unit.data.film_cases import framed_hand
+from tests.unit.data.hand_cases import framed_hand
 
 
 def a_hand(background: int, hand: int, bone: int, size: int = 200) -> NDArray[np.uint8]:

@@ -13,7 +13,7 @@ from tests.unit.data.film_cases import COPIES, a_hand
 @pytest.mark.parametrize("copy", COPIES.values(), ids=COPIES.keys())
 def test_a_copy_lies_on_its_film(copy: object) -> None:
     assert callable(copy)
-    for seed in range(4):
+    for seed in range(1, 5):
         assert registered_distance(a_hand(seed), decode(copy(a_hand(seed)))) <= SAME_FILM
 
 
@@ -32,7 +32,7 @@ def test_two_hands_on_alike_plates_are_not_one_film() -> None:
     for seed in (1, 2):
         plate = np.zeros((400, 400), np.uint8)
         plate[70:330, 130:270] = 60
-        plate[72:328, 136:264] += a_hand(seed)[:, 64:192] // 8
+        plate[72:328, 136:264] += a_hand(seed)[:, 64:192] // 3
         films.append(plate)
 
     assert registered_distance(*films) > SAME_FILM

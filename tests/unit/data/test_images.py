@@ -266,16 +266,26 @@ def test_another_film_is_read_whole(form: str) -> None:
     assert np.array_equal(film.pixels, decode(payload))
 
 
+def test_a_large_film_is_reduced() -> None:
+    ramp = np.tile(np.linspace(0, 240, 1000).astype(np.uint8), (700, 1))
+
+    film = read_small(encoded(ramp))
+
+    assert (film.width, film.height, film.pixels.shape) == (1000, 700, (100, 143))
+    assert (film.rows, film.columns) == (100, 1000 / 7)
+    assert np.abs(film.pixels[3, :140].astype(int) - ramp[0, 3:980:7]).max() <= 1
+
+
 @pytest.mark.parametrize("form", ["JPEG", "PNG"])
 def test_a_small_film_is_turned_as_a_browser_shows_it(form: str) -> None:
     exif = Image.Exif()
     exif[274] = 6
-    payload = encoded(a_film(200, 400), form, exif=exif)
+    payload = encoded(a_film(100, 150), form, exif=exif)
 
     film = read_small(payload)
 
-    assert (film.width, film.height) == (200, 400)
-    assert film.pixels.shape == (film.rows, film.columns) == (400, 200)
+    assert (film.width, film.height) == (100, 150)
+    assert film.pixels.shape == (film.rows, film.columns) == (150, 100)
     assert np.array_equal(film.pixels, decode(payload))
 
 

@@ -174,6 +174,18 @@ def test_an_item_without_values_gives_no_reference(pool: Pool, ledger: Ledger) -
     assert ledger.readings() == []
 
 
+def test_a_source_that_does_not_say_what_is_needed_gives_no_reference(
+    pool: Pool, ledger: Ledger
+) -> None:
+    items = [an_item(1, sex="male"), an_item(2, sex="male", age_months=90.0)]
+
+    run_import(items, pool, ledger, reference_splits=ALL_SPLITS, reference_needs="age_months")
+
+    (reading,) = ledger.readings()
+    assert reading.values == {"sex": "male", "age_months": 90.0}
+    assert len(ledger.source_values()) == 2
+
+
 def test_a_corrected_source_corrects_the_reference(pool: Pool, ledger: Ledger) -> None:
     run_import([an_item(1, sex="male")], pool, ledger, reference_splits=ALL_SPLITS)
 

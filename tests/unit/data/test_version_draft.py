@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -57,11 +57,8 @@ def drafted(
     if not change.lines:
         return None, before
     after = change_tables(spec, before, change)
-
-    def image_bytes(ids: Collection[str]) -> int:
-        return 1000 * len(ids)
-
-    return draft_version(spec, state, (before, after), change, image_bytes, number=7), after
+    size = 1000 * len(after.labels)
+    return draft_version(spec, state, (before, after), change, number=7, image_bytes=size), after
 
 
 def test_a_draft_holds_name_tables_report_picture_and_message() -> None:

@@ -258,6 +258,7 @@ def test_the_noise_of_the_labels_is_told_by_target() -> None:
 
 def test_near_duplicates_are_told_where_they_were_looked_for() -> None:
     assert "holds 3 pairs of radiographs that look alike" in report_of(near_duplicates=3)
+    assert "No two radiographs of the pool look alike." in report_of(near_duplicates=0)
     assert "look alike" not in report_of()
 
 

@@ -172,6 +172,7 @@ def test_a_message_says_what_changed_who_read_and_what_it_stands_on() -> None:
         f"Ledger-Head: 41 {'ab' * 32}\n"
         "Labels: 3\n"
         "Expert-Labels: 2\n"
+        "Image-Bytes: 0\n"
         "Rules: ab12\n"
     )
 

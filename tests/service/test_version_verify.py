@@ -1,0 +1,237 @@
+"""Whatever is altered in a dataset, its verification finds it and says what to do."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from data.domain import Reading
+from data.ledger import Ledger
+from data.version_verify import Finding, verify
+from data.versions import DatasetRepository
+from tests.service.dataset_workspace import a_pooled_label, open_repository, shell
+from tests.unit.data.dataset_cases import NOON, SPEC
+from workers.committing import commit_current
+
+pytestmark = pytest.mark.service
+
+ADA = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org")
+
+
+def read(ledger: Ledger, home: Path, number: int, age: float, reader: str = "ada") -> None:
+    """A reader labels film `number`; a second reading of the same one corrects the first."""
+    film = a_pooled_label(home, number).radiograph
+    ledger.add_radiographs([film])
+    at = NOON + timedelta(minutes=ledger.head()[0])
+    annotation = f"1:{10 * number + len(reader)}"
+    values = {"age_months": age, "sex": "female"}
+    ledger.record_readings([Reading(film.id, f"{reader}@x.org", values, at, annotation)])
+
+
+@pytest.fixture(scope="session")
+def three_versions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace of three versions: labels, a correction, a second reader and a withdrawal."""
+    home = tmp_path_factory.mktemp("three") / "home"
+    home.mkdir()
+    with Ledger.open(f"sqlite:///{home / 'ledger.db'}") as ledger:
+        repository = open_repository(home)
+        for number in (1, 2, 3, 4):
+            read(ledger, home, number, 50.0 + number)
+        commit_current(ledger, repository, SPEC, "first")
+        read(ledger, home, 1, 99.0)
+        read(ledger, home, 2, 55.0, "robert")
+        commit_current(ledger, repository, SPEC, "second")
+        read(ledger, home, 5, 70.0)
+        ledger.withdraw_annotations(["1:33"])
+        commit_current(ledger, repository, SPEC, "third")
+    return home
+
+
+@pytest.fixture
+def home(three_versions: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(three_versions, tmp_path / "home", symlinks=True))
+
+
+@pytest.fixture
+def ledger(home: Path) -> Iterator[Ledger]:
+    with Ledger.open(f"sqlite:///{home / 'ledger.db'}") as opened:
+        yield opened
+
+
+def findings(home: Path, *versions: str, quick: bool = False) -> list[Finding]:
+    repository = open_repository(home)
+    with Ledger.open(f"sqlite:///{home / 'ledger.db'}") as ledger:
+        return verify(repository, versions or repository.versions(), ledger, quick=quick)
+
+
+@pytest.mark.parametrize("quick", [False, True], ids=["all", "quick"])
+def test_a_sound_dataset_has_no_finding(home: Path, quick: bool) -> None:
+    assert findings(home, quick=quick) == []
+
+
+def test_each_image_is_looked_at_once(home: Path, ledger: Ledger) -> None:
+    repository = open_repository(home)
+    looked_at: list[None] = []
+
+    verify(repository, repository.versions(), ledger, tick=lambda: looked_at.append(None))
+
+    assert len(looked_at) == 5
+
+
+def test_an_older_version_can_be_verified_alone(home: Path) -> None:
+    assert findings(home, "v0002") == []
+
+
+# What can be altered
+
+
+def change(file: Path) -> None:
+    """Changes one byte of a file that is shared by hard links, without touching the others."""
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.unlink()
+    file.write_bytes(content)
+
+
+def a_pooled_image(home: Path) -> Path:
+    return next((home / "pool").rglob("*.png"))
+
+
+def a_cached_image(home: Path) -> Path:
+    cache = home / "dataset" / ".dvc" / "cache" / "files"
+    return next(p for p in cache.rglob("*") if p.is_file() and p.suffix != ".dir")
+
+
+def a_cached_list(home: Path) -> Path:
+    return next((home / "dataset" / ".dvc" / "cache" / "files").rglob("*.dir"))
+
+
+@pytest.mark.parametrize(
+    ("which", "sentence"),
+    [
+        (a_pooled_image, "The pool's image of radiograph"),
+        (a_cached_image, "in DVC's cache"),
+        (a_cached_list, "DVC's cache lacks the list of images/shard-"),
+    ],
+    ids=["pool", "cache", "list"],
+)
+@pytest.mark.parametrize("gone", [True, False], ids=["gone", "changed"])
+def test_an_image_that_is_gone_or_changed_is_found(
+    home: Path, which: Callable[[Path], Path], sentence: str, gone: bool
+) -> None:
+    file = which(home)
+    if gone:
+        file.unlink()
+    else:
+        change(file)
+
+    found = findings(home)
+
+    assert found
+    assert any(sentence in item.sentence for item in found)
+    assert all(item.broken for item in found)
+
+
+def test_quick_looks_at_no_content_but_misses_no_file(home: Path) -> None:
+    change(a_pooled_image(home))
+    assert findings(home, quick=True) == []
+
+    a_pooled_image(home).unlink()
+    assert findings(home, quick=True) != []
+
+
+@pytest.mark.parametrize("gone", [True, False], ids=["gone", "changed"])
+def test_the_copy_in_a_remote_folder_is_checked_too(tmp_path: Path, gone: bool) -> None:
+    with Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}") as ledger:
+        read(ledger, tmp_path, 1, 50.0)
+        repository = open_repository(tmp_path, remote=tmp_path / "remote")
+        commit_current(ledger, repository, SPEC, "first")
+    (image,) = (p for p in (tmp_path / "remote").rglob("*") if p.is_file() and not p.suffix)
+    image.unlink() if gone else change(image)
+
+    (found,) = findings(tmp_path)
+
+    assert "lacks a sound copy" in found.sentence
+
+
+def forge(repository: DatasetRepository, old: str, new: str) -> None:
+    """Alters the latest version: its tables, its commit and its tag."""
+    latest = repository.latest()
+    message = shell(repository.root, "git", "tag", "--list", "--format=%(contents)", str(latest))
+    for name in ("labels.csv", "splits.csv"):
+        table = repository.root / name
+        table.write_text(table.read_text().replace(old, new))
+    shell(repository.root, "git", *ADA, "commit", "-qam", "Nothing to see")
+    note = repository.root.parent / "message"
+    note.write_text(message)
+    shell(repository.root, "git", *ADA, "tag", "-f", "-a", "-F", str(note), str(latest))
+
+
+def test_a_label_that_was_altered_in_git_is_found_by_the_ledger(home: Path) -> None:
+    forge(open_repository(home), ",70,", ",170,")
+
+    (found,) = findings(home)
+
+    assert found.version == "v0003"
+    assert "is not what the readings in the ledger come to: 1 radiograph (" in found.sentence
+
+
+def test_a_label_that_was_altered_in_the_ledger_breaks_its_chain(home: Path) -> None:
+    with sqlite3.connect(home / "ledger.db") as database:
+        database.execute("UPDATE events SET payload = replace(payload, '70.0', '170.0')")
+    database.close()
+
+    found = findings(home)
+
+    assert any("The ledger is broken" in item.sentence for item in found)
+    assert any(item.version == "v0003" and "come to" in item.sentence for item in found)
+
+
+def test_a_ledger_that_was_replaced_is_found(home: Path) -> None:
+    (home / "ledger.db").unlink()
+    with Ledger.open(f"sqlite:///{home / 'ledger.db'}") as ledger:
+        for number in (1, 2, 3, 4, 5):
+            read(ledger, home, number, 50.0)
+
+    found = findings(home)
+
+    assert sum("is not the one that it was made at" in item.sentence for item in found) == 3
+
+
+def test_a_patient_who_was_moved_to_another_split_is_found(home: Path) -> None:
+    repository = open_repository(home)
+    row = repository.rows("v0003")[0]
+    forge(repository, f"{row['patient']},{row['split']}", f"{row['patient']},train")
+
+    found = findings(home)
+
+    assert any("stays in one split for ever" in item.sentence for item in found)
+
+
+def test_a_damaged_object_of_git_is_found(home: Path) -> None:
+    objects = home / "dataset" / ".git" / "objects"
+    large = max((p for p in objects.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
+    content = large.read_bytes()
+    large.chmod(0o644)
+    large.write_bytes(content[:-20] + bytes(20))
+
+    found = findings(home)
+
+    assert any(item.version == "" and "git fsck" in item.sentence for item in found)
+
+
+def test_a_version_of_other_rules_is_a_remark_and_no_fault(home: Path, ledger: Ledger) -> None:
+    repository = open_repository(home)
+    targets = (replace(SPEC.targets[0], tolerance=1.0), SPEC.targets[1])
+    repository.spec = replace(SPEC, targets=targets)
+
+    found = verify(repository, ["v0001"], ledger)
+
+    assert [item.broken for item in found] == [False]
+    assert "other rules" in str(found[0])
