@@ -6,9 +6,8 @@ import csv
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
-from typing import TextIO
 
+from carpal.growing_table import GrowingTable, open_table
 from data.atomic import storage_error
 from data.errors import InvalidInputError, NotFoundError
 
@@ -30,21 +29,11 @@ def imports_file(home: Path, source: str, kind: str) -> Path:
     return home / FOLDER / f"{source}-{began}-{kind}.csv"
 
 
-class RefusedFile:
-    """A CSV file of names and reasons that grows while an import runs.
-
-    It is made with its first row, and each row is in the file before the next item is looked at:
-    an import that is killed leaves what it had refused until then.
-
-    Attributes:
-        path: Where it is written.
-        rows: Rows so far.
-    """
+class RefusedFile(GrowingTable):
+    """A CSV file of names and reasons that grows while an import runs."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self.rows = 0
-        self._file: TextIO | None = None
+        super().__init__(path, REFUSED_COLUMNS)
 
     @classmethod
     def named_by_user(cls, path: Path) -> RefusedFile:
@@ -73,28 +62,7 @@ class RefusedFile:
         Raises:
             StorageError: The disk is full or the folder cannot be written.
         """
-        try:
-            if self._file is None:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                self._file = _open_table(self.path)
-                csv.writer(self._file).writerow(REFUSED_COLUMNS)
-            csv.writer(self._file).writerow((name, reason))
-            self._file.flush()
-        except OSError as error:
-            raise storage_error(error, self.path) from error
-        self.rows += 1
-
-    def __enter__(self) -> RefusedFile:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._file is not None:
-            self._file.close()
+        self.write((name, reason))
 
 
 def write_near_duplicates(path: Path, rows: Iterable[tuple[str, str, float, Path, Path]]) -> None:
@@ -105,17 +73,12 @@ def write_near_duplicates(path: Path, rows: Iterable[tuple[str, str, float, Path
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _open_table(path) as file:
+        with open_table(path) as file:
             writer = csv.writer(file)
             writer.writerow(NEAR_COLUMNS)
             writer.writerows(rows)
     except OSError as error:
         raise storage_error(error, path) from error
-
-
-def _open_table(path: Path) -> TextIO:
-    # A name that is no UTF-8 is written escaped rather than not at all.
-    return path.open("x", encoding="utf-8", errors="backslashreplace", newline="")
 
 
 def _is_list_of_refused(path: Path) -> bool:

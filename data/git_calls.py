@@ -30,7 +30,7 @@ _SETTINGS = (
 middle of a commit (`version_tidying.py` packs, which compresses far better); a remote that says
 nothing for 30 s is down."""
 
-REMOTE_LIMIT_S = 300.0
+REMOTE_LIMIT_S = 120.0
 """Longest wait for a git remote, seconds; a version's text is a few MB."""
 
 

@@ -88,11 +88,15 @@ class GitRemote:
         branch = f"refs/heads/{self.branch}"
         reason = self._push("--atomic", f"{branch}:{branch}", *(f"{ref}:{ref}" for ref in tags))
         if reason:
-            write_file(self.git.root / _REASON, reason.encode())
+            self.postpone(reason)
             return reason
         self._note({f"{PUSHED}/{ref.removeprefix('refs/tags/')}": tags[ref] for ref in tags})
         (self.git.root / _REASON).unlink(missing_ok=True)
         return ""
+
+    def postpone(self, reason: str) -> None:
+        """Notes why nothing is pushed now, for `unpushed`."""
+        write_file(self.git.root / _REASON, reason.encode())
 
     def push_proposal(self, name: str) -> str:
         """Pushes the branch of a proposal; returns why not, if not."""

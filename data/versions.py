@@ -7,7 +7,6 @@ lock either finds the tag, or puts everything back to where it was and starts ov
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -29,6 +28,7 @@ from data.version_start import BRANCH, start_repository
 from data.version_tags import read_tag, version_names
 from data.version_text import instant, read_trailers
 from data.version_tidying import tidy
+from data.version_work_tree import find_hindrance, go_to_branch
 from data.writer_lock import writer_lock
 
 LOCK_WAIT_S = 120.0
@@ -120,16 +120,7 @@ class DatasetRepository(VersionHistory):
         """
         if not self._exists() or is_under_way(self.root):
             return ""
-        state = self._git.run("status", "--porcelain=v2", "--branch", "--untracked-files=no")
-        changed = [line for line in state.splitlines() if not line.startswith("#")]
-        if changed:
-            files = ", ".join(line.split("\t")[0].split(" ")[-1] for line in changed[:5])
-            return (
-                f"Somebody changed {files} in {self.root}: undo it with "
-                f"`git -C {self.root} restore --staged --worktree .`, or commit it."
-            )
-        heads = dict(re.findall(r"^# branch\.(oid|head) (.*)$", state, re.MULTILINE))
-        return self._astray(heads["head"], heads["oid"])
+        return find_hindrance(self._git, self.branch)
 
     def unpushed(self, version: str) -> str:
         """Says why the remotes that are set lack a version; empty: they have it.
@@ -232,12 +223,21 @@ class DatasetRepository(VersionHistory):
         )
         self.initialise()
         with self._writing() as git:
-            self._catch_up(git)
+            away = self._catch_up(git)
             proposal = open_proposal(git)
-            if self.review and proposal and self._committer(git).is_up_to_date(proposal):
-                return self._shown(git, proposal)
-            self._acceptance(git).discard()
-            return self._commit(git, state, since)
+            if not (self.review and proposal and self._committer(git).is_up_to_date(proposal)):
+                self._acceptance(git).discard()
+                name = self._commit(git, state, since)
+                proposal = open_proposal(git)
+            remote = self._remote(git)
+            if away:
+                remote.postpone(away)
+            if proposal is not None:
+                reason = away or remote.push_proposal(proposal.name)
+                return replace(proposal, unpushed=reason)
+            if not away:
+                remote.push(version_names(git))
+            return self.describe(name)
 
     def push(self) -> str:
         """Pushes whatever the remotes lack.
@@ -280,8 +280,8 @@ class DatasetRepository(VersionHistory):
             return []
         before = self.versions()
         with self._writing() as git:
-            self._catch_up(git)
-            self._remote(git).push(version_names(git))
+            if not self._catch_up(git):
+                self._remote(git).push(version_names(git))
         return [self.describe(name) for name in self.versions() if name not in before]
 
     def tidy(self) -> bool:
@@ -300,30 +300,23 @@ class DatasetRepository(VersionHistory):
         with writer_lock(self._lock_file, self._lock_wait_s) as lock:
             return tidy(Git(self.root, self._author, (lock,)), sum(sizes))
 
-    def _commit(self, git: Git, state: LabelState, since: str) -> DatasetVersion | Proposal:
+    def _commit(self, git: Git, state: LabelState, since: str) -> str:
+        """Commits or proposes the state, and returns the name of the version that holds it."""
         latest = self.latest()
         if since and latest and since != latest:
             # Another process was faster. What changed since an older version holds what changed
             # since a newer one; but a newer one may have seen more than we have.
-            there = self.describe(latest)
-            if there.last_event >= state.ledger_head[0]:
-                return there
+            if self.describe(latest).last_event >= state.ledger_head[0]:
+                return latest
             if self.base(state.rules) is None:
                 raise VersionError(
                     f"{latest} was committed meanwhile under other rules: try again."
                 )
         committer = self._committer(git)
         name = committer.commit(state, latest)
-        proposal = open_proposal(git)
-        if proposal is not None:
-            return self._shown(git, proposal)
         if name == latest:
             committer.move_images()
-        self._remote(git).push(version_names(git))
-        return self.describe(name)
-
-    def _shown(self, git: Git, proposal: Proposal) -> Proposal:
-        return replace(proposal, unpushed=self._remote(git).push_proposal(proposal.name))
+        return name
 
     @contextmanager
     def _writing(self) -> Iterator[Git]:
@@ -333,34 +326,20 @@ class DatasetRepository(VersionHistory):
             recover(git)
             if reason := self.dirty():
                 raise VersionError(reason)
-            if git.run("branch", "--show-current").strip() != self.branch:
-                # `_astray` found the branch at the same commit, or not at all.
-                if not git.ask("rev-parse", "--quiet", "--verify", f"refs/heads/{self.branch}"):
-                    git.run("branch", self.branch)
-                git.run("symbolic-ref", "HEAD", f"refs/heads/{self.branch}")
+            go_to_branch(git, self.branch)
             yield git
 
-    def _catch_up(self, git: Git) -> None:
-        """Takes over what came to the git remote, and what people decided of a proposal."""
+    def _catch_up(self, git: Git) -> str:
+        """Takes over what came to the git remote, and what people decided of a proposal.
+
+        Returns:
+            Why the remote could not be looked at; empty: it was, or there is none.
+        """
         remote = self._remote(git)
-        remote.fetch()  # If it is down, the push at the end says so.
+        away = remote.fetch()
         remote.fast_forward()
         self._acceptance(git).settle()
-
-    def _astray(self, branch: str, commit: str) -> str:
-        """Says why the work tree's commit is not the one that the next version stands on."""
-        back = f"`git -C {self.root} switch {self.branch}`"
-        if branch == "(detached)":
-            return f"{self.root} is on no branch: go back with {back}."
-        if branch != self.branch:
-            there = f"refs/heads/{self.branch}"
-            tip = self._git.ask("rev-parse", "--quiet", "--verify", there)
-            if tip not in ("", commit):
-                return f"{self.root} is on {branch}, versions go to {self.branch}: go with {back}."
-        latest = self.latest()
-        if latest and self._git.run("rev-list", "--max-count=1", f"HEAD..{latest}"):
-            return f"The branch of {self.root} does not contain {latest}: switch to one that does."
-        return ""
+        return away
 
     def _committer(self, git: Git) -> Committer:
         return Committer(git, self.pool, self.spec, self.remote, self.review)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from data.errors import CarpalError
 from workers.adoption import Adopter
-from workers.assembly import label_studio, open_ledger, task
+from workers.assembly import dataset, label_studio, open_ledger, task
 from workers.queues import accept_reconcile, request_soon
 from workers.reconcile import full_is_due, reconcile_labels
 from workers.rescoring import rescore_if_behind, rescore_pool
@@ -62,6 +62,10 @@ def train(run_id: str) -> str:
     settings = Settings.load()
     with open_ledger(settings) as ledger:
         run_training(settings, ledger, run_id)
+    try:
+        dataset(settings, task(settings)).tidy()
+    except CarpalError as error:
+        log.warning("The dataset repository is tidied up another time: %s", error)
     request_soon(settings, f"training {run_id} ended")
     return run_id
 

@@ -228,7 +228,13 @@ def test_the_next_writer_waits_for_the_children_of_a_killed_one(
 
 
 def dvc_children(parent: psutil.Process) -> list[psutil.Process]:
-    return [p for p in parent.children() if any("dvc_shards" in part for part in p.cmdline())]
+    return [child for child in parent.children() if is_dvc(child)]
+
+
+def is_dvc(process: psutil.Process) -> bool:
+    with suppress(psutil.NoSuchProcess):  # Processes of git come and go.
+        return any("dvc_shards" in part for part in process.cmdline())
+    return False
 
 
 def test_what_an_interrupted_attempt_left_is_no_dirt(first_version: Path, tmp_path: Path) -> None:

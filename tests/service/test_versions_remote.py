@@ -102,9 +102,9 @@ def test_a_remote_that_is_down_keeps_no_version_from_being_made(base: Path) -> N
     # Then it is there, says why it counts as unpushed, and comes with the next push
     assert version.name == "v0002"
     reason = repository.unpushed("v0002")
-    assert reason.startswith(f"v0002 is not in the git remote {base / 'hub.git'}: git push failed")
+    assert reason.startswith(f"v0002 is not in the git remote {base / 'hub.git'}: git fetch failed")
     assert repository.unpushed("v0001") == ""
-    assert repository.push() == reason.partition(": ")[2]
+    assert repository.push().startswith("git push failed")
     (base / "away").rename(base / "hub.git")
     assert repository.push() == ""
     assert repository.unpushed("v0002") == ""
@@ -166,6 +166,24 @@ def test_a_remote_that_refuses_gets_the_reason_told(base: Path) -> None:
 
     assert "pre-receive hook declined" in repository.unpushed("v0002")
     assert set(refs_at(base)) == {"refs/heads/main", "refs/tags/v0001"}
+
+
+def test_a_remote_that_never_answers_is_given_up(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given an ssh that hangs
+    monkeypatch.setattr("data.git_calls.REMOTE_LIMIT_S", 0.3)
+    repository = opened(base, git_remote="ssh://nobody@nowhere/hub.git")
+    ssh = base / "ssh"
+    ssh.write_text("#!/bin/sh\nexec sleep 60\n")
+    ssh.chmod(0o755)
+    shell(repository.root, "git", "config", "core.sshCommand", str(ssh))
+
+    # When, then
+    assert repository.push() == (
+        f"git push failed in {repository.root}: it did not answer within 0.3 s."
+    )
+    assert "did not answer" in repository.unpushed("v0001")
 
 
 def test_a_remote_that_is_set_later_receives_all_versions(base: Path) -> None:

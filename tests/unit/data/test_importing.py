@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -23,7 +23,7 @@ from data.pool import Pool
 from data.sources.item import Delivered, SourceItem
 from data.splits import pseudonym
 from tests.unit.data.dataset_cases import SPEC, a_film, encoded
-from tests.unit.data.ledger_cases import new_ledger
+from tests.unit.data.ledger_cases import new_ledger, start_script
 
 ALL_SPLITS = frozenset(Split)
 
@@ -54,7 +54,7 @@ def an_item(seed: int, patient: str = "", **values: Value) -> SourceItem:
 
 
 def run_import(
-    items: Sequence[SourceItem], pool: Pool, ledger: Ledger, **changed: Any
+    items: Iterable[SourceItem], pool: Pool, ledger: Ledger, **changed: Any
 ) -> ImportReport:
     rules: dict[str, Any] = {
         "source": "folder",
@@ -412,3 +412,31 @@ def test_another_import_at_the_same_time_is_compared_too(
 
     assert (report.new, report.known) == (1, 1)
     assert ledger.count_radiographs() == len(ledger.fingerprints()) == 2
+
+
+def test_a_killed_import_goes_on_where_it_was(pool: Pool, ledger: Ledger, tmp_path: Path) -> None:
+    script = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from tests.unit.data import test_importing as cases\n"
+        "import data.importing\n"
+        "data.importing.BATCH = 10\n"
+        "home = Path(sys.argv[1])\n"
+        "ledger = cases.Ledger.open(f'sqlite:///{home}/ledger.db')\n"
+        "def items():\n"
+        "    for number in range(25):\n"
+        "        yield cases.an_item(number)\n"
+        "    print('listed', flush=True)\n"
+        "    sys.stdin.read()\n"
+        "cases.run_import(items(), cases.Pool(home / 'pool'), ledger)\n"
+    )
+    killed = start_script(script, str(tmp_path))
+    assert killed.stdout is not None
+    assert killed.stdout.readline() == "listed\n"
+    killed.kill()
+    killed.communicate()
+
+    report = run_import([an_item(number) for number in range(25)], pool, ledger)
+
+    assert (report.new, report.known) == (5, 20)
+    assert all(pool.path(one).exists() for one in ledger.radiographs())
