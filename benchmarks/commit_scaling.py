@@ -31,6 +31,7 @@ from statistics import median
 
 from report import Figure, arguments, write
 
+from data import version_tidying
 from data.domain import Radiograph, Reading, Split
 from data.ledger import Ledger
 from data.pool import pool_path
@@ -167,9 +168,20 @@ def main() -> None:
                 rounds[space.size] += _measured(space, space.size + turn * LABELS, 1)
         plain = _plain_dvc(spaces[-1])
         packed, growth = _packed(spaces)
+        packing = _packing(spaces[-1])
     figures = _figures(rounds, plain)
     if packed:
-        figures.append(_size_figure(packed, growth))
+        figures += _size_figures(packed, growth)
+    versions = ROUNDS + 2
+    figures.append(
+        Figure(
+            f"packing {versions} versions of {spaces[-1].size:,} labels, each",
+            "s",
+            packing / versions,
+            median(one.seconds for one in rounds[spaces[-1].size]),
+            "the commit",
+        )
+    )
     raw = {str(size): [asdict(one) for one in done] for size, done in rounds.items()}
     write("commit_scaling", figures, options.json, rounds=raw)
 
@@ -256,27 +268,36 @@ def _figures(rounds: dict[int, list[Round]], plain: float) -> list[Figure]:
             memory[smallest],
             f"onto {smallest:,}",
         ),
+    ]
+
+
+def _size_figures(packed: list[Round], sizes: tuple[int, int]) -> list[Figure]:
+    return [
         Figure(
-            f"packing after a commit onto {largest:,}, mean",
+            f".git after {PACKED_COMMITS + ROUNDS + 2} versions of {PACKED_SIZE:,} labels",
+            "MB",
+            sizes[0] / 1e6,
+            sizes[1] / 1e6,
+            "their tables one by one",
+            "smaller",
+            sizes[0] < sizes[1],
+        ),
+        Figure(
+            f"packing at {PACKED_SIZE:,} labels, mean over {PACKED_COMMITS} commits",
             "s",
-            sum(one.tidy_s for one in rounds[largest]) / len(rounds[largest]),
-            sum(one.tidy_s for one in rounds[smallest]) / len(rounds[smallest]),
-            f"onto {smallest:,}",
+            sum(one.tidy_s for one in packed) / len(packed),
+            median(one.seconds for one in packed),
+            "the commit",
         ),
     ]
 
 
-def _size_figure(packed: list[Round], sizes: tuple[int, int]) -> Figure:
-    print(f"packing, mean of {len(packed)}: {sum(r.tidy_s for r in packed) / len(packed):.3f} s")
-    return Figure(
-        f".git after {PACKED_COMMITS + ROUNDS + 2} versions of {PACKED_SIZE:,} labels",
-        "MB",
-        sizes[0] / 1e6,
-        sizes[1] / 1e6,
-        "their tables one by one",
-        "smaller",
-        sizes[0] < sizes[1],
-    )
+def _packing(space: Workspace) -> float:
+    """Seconds that it takes to pack the versions of a workspace."""
+    version_tidying.VERSIONS = 0
+    began = time.perf_counter()
+    space.repository().tidy()
+    return time.perf_counter() - began
 
 
 if __name__ == "__main__":

@@ -47,12 +47,11 @@ def take_snapshot(connection: Connection, after: Head | None) -> LabelSnapshot:
         changed = _changed(connection, after[0])
     live = readings.c.withdrawn.is_(False)
     of = readings.c.radiograph_id
-    counts = select(of, func.count().label("live")).where(live).group_by(of).subquery()
-    read, most = connection.execute(
-        select(func.count(), func.max(counts.c.live)).select_from(counts)
+    several = select(of).where(live).group_by(of).having(func.count() > 1)
+    all_live, read = connection.execute(
+        select(func.count(), func.count(of.distinct())).where(live)
     ).one()
-    several = select(counts.c.radiograph_id).where(counts.c.live > 1)
-    many = set(connection.execute(several).scalars()) if (most or 0) > 1 else set()
+    many = set(connection.execute(several).scalars()) if all_live > read else set()
     pairs = select(func.count()).select_from(near_duplicates)
     return LabelSnapshot(
         head=read_head(connection),

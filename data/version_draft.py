@@ -180,7 +180,7 @@ def draft_version(
         trigger=state.trigger,
         ledger_head=state.ledger_head,
         committed_at=state.committed_at,
-        splits_csv=splits.decode(),
+        splits_csv=splits,
         image_bytes=image_bytes,
         rules=state.rules,
         overwrites=overwrites,

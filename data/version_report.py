@@ -176,12 +176,12 @@ def _reader_table(table: LabelTable) -> str:
     return markdown_table(["reader", "radiographs"], list(reader_counts(table).items()))
 
 
-def _split_proof(patients: Mapping[Split, set[str]], splits_csv: str) -> str:
+def _split_proof(patients: Mapping[Split, set[str]], splits_csv: bytes) -> str:
     lines = [
         [f"{one.value} and {other.value}", len(patients[one] & patients[other])]
         for one, other in combinations(Split, 2)
     ]
-    digest = hashlib.sha256(splits_csv.encode()).hexdigest()
+    digest = hashlib.sha256(splits_csv).hexdigest()
     return (
         "Each patient is in one split, by a salted hash of the patient's identifier at import, "
         "and stays there.\n\n"

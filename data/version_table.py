@@ -29,7 +29,7 @@ class LabelTable:
 
     def __init__(self, text: bytes) -> None:
         self.text = text
-        head, _, _ = text.partition(b"\n")
+        head = text[: text.find(b"\n")] if b"\n" in text else text
         self.names = tuple(next(csv.reader([head.decode()]), []))
         self._count: int | None = None
         self._columns: Mapping[str, Sequence[str]] | None = None

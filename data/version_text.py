@@ -71,7 +71,7 @@ class VersionFacts:
     trigger: str
     ledger_head: tuple[int, str]
     committed_at: datetime
-    splits_csv: str
+    splits_csv: bytes
     image_bytes: int
     rules: str = ""
     overwrites: str = ""

@@ -157,7 +157,7 @@ def facts(**other: str) -> VersionFacts:
         changes=changes,
         ledger_head=HEAD,
         committed_at=NOON,
-        splits_csv="",
+        splits_csv=b"",
         image_bytes=0,
     )
 
