@@ -180,10 +180,13 @@ class Git:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ends a process that still runs, because something else failed."""
+    """Ends a process that still runs, because something else failed, and closes its pipes."""
     if process.poll() is None:
         process.kill()
-        process.communicate()
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe is not None:
+            pipe.close()
+    process.wait()
 
 
 def failure(what: str, stderr: str, root: Path) -> VersionError | StorageError:
