@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import isfinite
@@ -11,6 +9,7 @@ from math import isfinite
 from pydicom import uid
 from pydicom.dataset import Dataset
 
+from data import splits
 from data.dicom_elements import numbers, text, whole
 from data.dicom_frame import Layout, can_decode
 from data.dicom_terms import (
@@ -21,7 +20,6 @@ from data.dicom_terms import (
     VIEWS,
     term,
 )
-from data.errors import InvalidInputError
 
 RADIOGRAPHS = frozenset(
     {
@@ -49,7 +47,6 @@ FOR_PROCESSING = frozenset(
 GREY = frozenset({"MONOCHROME1", "MONOCHROME2"})
 COLOURS = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT"})
 PALETTE = "PALETTE COLOR"
-PSEUDONYM_DIGITS = 16
 SPACING_MM = (0.01, 10.0)
 """Pixels of a radiograph lie between 0.01 and 10 mm apart; anything else is a mistake."""
 
@@ -126,10 +123,7 @@ def keyed_hash(kind: str, identifier: str, salt: str) -> str:
     Raises:
         InvalidInputError: The salt is empty.
     """
-    if not salt:
-        raise InvalidInputError("The workspace has no salt: set CARPAL_SALT or run carpal up.")
-    digest = hmac.new(salt.encode(), f"dicom {kind}:{identifier}".encode(), hashlib.sha256)
-    return digest.hexdigest()[:PSEUDONYM_DIGITS]
+    return splits.keyed_hash(f"dicom {kind}:{identifier}", salt).hex()[: splits.PSEUDONYM_DIGITS]
 
 
 def facts_of(dataset: Dataset, syntax: uid.UID | None) -> DicomFacts:

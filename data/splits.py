@@ -27,7 +27,7 @@ def pseudonym(patient: str, salt: str) -> str:
     """
     if not patient.strip():
         raise InvalidInputError("The patient's identifier is empty.")
-    return _keyed_hash(f"patient:{patient.strip()}", salt).hex()[:PSEUDONYM_DIGITS]
+    return keyed_hash(f"patient:{patient.strip()}", salt).hex()[:PSEUDONYM_DIGITS]
 
 
 def origin_key(source: str, name: str, salt: str) -> str:
@@ -36,7 +36,7 @@ def origin_key(source: str, name: str, salt: str) -> str:
     Raises:
         InvalidInputError: The salt is empty.
     """
-    return _keyed_hash(f"origin:{source}\n{name}", salt).hex()[:32]
+    return keyed_hash(f"origin:{source}\n{name}", salt).hex()[:32]
 
 
 def split_of(pseudonym: str, salt: str, calibration_share: float, test_share: float) -> Split:
@@ -58,7 +58,7 @@ def split_of(pseudonym: str, salt: str, calibration_share: float, test_share: fl
         raise InvalidInputError(
             "The calibration and test shares must not be negative and must add up to less than 1."
         )
-    position = int.from_bytes(_keyed_hash(f"split:{pseudonym}", salt)[:8]) / 2**64
+    position = int.from_bytes(keyed_hash(f"split:{pseudonym}", salt)[:8]) / 2**64
     if position < test_share:
         return Split.TEST
     if position < test_share + calibration_share:
@@ -66,7 +66,12 @@ def split_of(pseudonym: str, salt: str, calibration_share: float, test_share: fl
     return Split.TRAIN
 
 
-def _keyed_hash(text: str, salt: str) -> bytes:
+def keyed_hash(text: str, salt: str) -> bytes:
+    """Returns the 32 bytes of HMAC-SHA256 of a text, keyed with the workspace's salt.
+
+    Raises:
+        InvalidInputError: The salt is empty.
+    """
     if not salt:
         raise InvalidInputError("The workspace has no salt: set CARPAL_SALT or run carpal up.")
     return hmac.digest(salt.encode(), text.encode(), "sha256")
