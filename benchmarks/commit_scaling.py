@@ -31,11 +31,11 @@ from statistics import median
 
 from report import Figure, arguments, write
 
-from data import version_tidying
 from data.domain import Radiograph, Reading, Split
-from data.ledger import Ledger
+from data.ledger.ledger import Ledger
 from data.pool import pool_path
-from data.versions import DatasetRepository
+from data.versions import tidying as version_tidying
+from data.versions.repository import DatasetRepository
 from labeling_config.tasks import load_task
 from workers.committing import commit_current
 

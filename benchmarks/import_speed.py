@@ -33,9 +33,9 @@ from numpy.typing import NDArray
 from report import Figure, arguments, write
 
 from data.domain import Split, Target
-from data.duplicates import FilmIndex
-from data.importing import import_items
-from data.ledger import Ledger
+from data.importing.duplicates import FilmIndex
+from data.importing.items import import_items
+from data.ledger.ledger import Ledger
 from data.pool import Pool
 from data.sources.item import SourceItem
 from data.sources.phantoms import read_phantoms

@@ -29,7 +29,7 @@ from carpal.services import with_absolute_paths
 from carpal.side_workspace import fill_with_truths, side_workspace
 from carpal.simulated_reader import SimulatedReader
 from carpal.up import running_stack
-from data.ledger import Ledger
+from data.ledger.ledger import Ledger
 from data.runs import RunState
 from labeling_config.client import LabelStudio
 from workers.assembly import label_studio, open_ledger, task

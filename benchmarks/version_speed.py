@@ -29,7 +29,7 @@ from PIL import Image
 from report import Figure, arguments, write
 
 from data.domain import LabelledRadiograph, Radiograph, Split
-from data.versions import DatasetRepository
+from data.versions.repository import DatasetRepository
 from labeling_config.tasks import load_task
 
 ROWS = 10_000

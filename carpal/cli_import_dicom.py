@@ -38,7 +38,7 @@ def import_dicom(
 ) -> None:
     """Import DICOM files."""
     from carpal.filling import Source
-    from data.dicom_choice import DicomChoice
+    from data.dicom.choice import DicomChoice
     from data.sources.dicom_files import read_dicom
     from workers.assembly import image_limits
 
@@ -78,7 +78,7 @@ def import_dicomweb(
 ) -> None:
     """Import from a DICOMweb server (CARPAL_DICOMWEB_USER, _PASSWORD, _TOKEN)."""
     from carpal.filling import Source
-    from data.dicom_choice import DicomChoice
+    from data.dicom.choice import DicomChoice
     from data.sources.dicomweb import read_dicomweb
     from data.sources.dicomweb_connection import DicomWebServer
     from data.sources.dicomweb_search import Search
@@ -111,7 +111,7 @@ def _run(
     refused_file: Path | None,
 ) -> None:
     """Imports, and says in the end what was not wanted, whatever else came of it."""
-    from data.dicom_choice import left_out_sentence
+    from data.dicom.choice import left_out_sentence
 
     try:
         run_import(source, settings, as_json=as_json, force=force, refused_file=refused_file)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from carpal.import_files import RefusedFile
-    from data.mask_import import MaskReport
+    from data.importing.masks import MaskReport
     from workers.settings import Settings
 
 SHOWN = 5
@@ -79,7 +79,7 @@ def _import(
     listed: RefusedFile,
 ) -> MaskReport:
     from carpal.filling import progress_bar
-    from data.mask_import import import_masks
+    from data.importing.masks import import_masks
     from data.sources.masks import read_masks
     from workers.assembly import image_limits, mask_store, open_ledger
 

@@ -11,7 +11,7 @@ import typer
 from carpal.cli_output import AsJson, print_json, print_rows, settings_of_workspace
 
 if TYPE_CHECKING:
-    from data.version_history import VersionHistory
+    from data.versions.history import VersionHistory
     from workers.settings import Settings
 
 app = typer.Typer(help="Dataset versions.", no_args_is_help=True)
@@ -44,8 +44,8 @@ def list_versions(as_json: AsJson = False) -> None:
 @app.command()
 def show(version: Version = "latest", as_json: AsJson = False) -> None:
     """Say what a version holds: counts, readers, sources, dates, sizes, proof of the splits."""
-    from data.version_inventory import inventory
-    from data.version_names import resolve_version
+    from data.versions.inventory import inventory
+    from data.versions.names import resolve_version
 
     history = _history(settings_of_workspace())
     found = inventory(history, resolve_version(version, history.versions()))
@@ -71,8 +71,8 @@ def diff_versions(
     as_json: AsJson = False,
 ) -> None:
     """Say what changed from one version to another, and whose readings made it."""
-    from data.version_diff import diff
-    from data.version_pair import pick_versions
+    from data.versions.diff import diff
+    from data.versions.pair import pick_versions
 
     history = _history(settings_of_workspace())
     pair = pick_versions(history, old, new)
@@ -80,7 +80,7 @@ def diff_versions(
     if picture:
         from carpal.version_pages import save_picture
         from data.pool import Pool
-        from data.version_diff_picture import diff_picture
+        from data.versions.diff_picture import diff_picture
 
         find = Pool(history.pool).find
         save_picture(diff_picture(history.spec, pair, changed, find), picture)
@@ -105,8 +105,8 @@ def checkout(
     as_json: AsJson = False,
 ) -> None:
     """Put a version into a folder: its tables, DATASET.md and images."""
-    from data.version_checkout import checkout as check_out
-    from data.version_names import resolve_version
+    from data.versions.checkout import checkout as check_out
+    from data.versions.names import resolve_version
 
     settings = settings_of_workspace()
     history = _history(settings)
@@ -128,8 +128,8 @@ def verify(
 ) -> None:
     """Check hashes, splits, images and the ledger: are the versions what they say?"""
     from carpal import version_pages
-    from data.version_names import resolve_version
-    from data.version_verify import verify as check
+    from data.versions.names import resolve_version
+    from data.versions.verify import verify as check
     from workers.adjudication import adjudicators
     from workers.assembly import open_ledger
 
@@ -151,7 +151,7 @@ def verify(
 
 def _history(settings: Settings) -> VersionHistory:
     """Opens the versions for reading, without loading what only writers need."""
-    from data.version_history import VersionHistory
+    from data.versions.history import VersionHistory
     from labeling_config.tasks import load_task
 
     task = load_task(settings.task)

@@ -24,7 +24,7 @@ from carpal.simulated_reader import SimulatedReader
 from carpal.up import running_stack
 from data.domain import Value
 from data.errors import CarpalError, InvalidInputError, StackError
-from data.ledger import Ledger
+from data.ledger.ledger import Ledger
 from data.runs import Run, RunState
 from workers.assembly import dataset, label_studio, open_ledger, task
 from workers.bootstrap import connect

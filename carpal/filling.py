@@ -15,7 +15,7 @@ from carpal.import_files import RefusedFile, imports_file
 from carpal.import_report import say, tell_counts, tell_near_duplicates, tell_values
 from data.domain import Split, Target
 from data.errors import InvalidInputError, ServiceUnavailableError
-from data.importing import ImportReport, import_items
+from data.importing.items import ImportReport, import_items
 from data.sources.annotation_table import AnnotationFiles, read_annotation_table
 from data.sources.chest import read_chest
 from data.sources.dha import AtlasTable, read_dha

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from rich.console import Console
 
 from carpal.import_files import RefusedFile, imports_file, write_near_duplicates
-from data.importing import ImportReport
+from data.importing.items import ImportReport
 from data.sources.files import printable
 from workers.assembly import open_ledger
 from workers.settings import Settings

@@ -14,16 +14,16 @@ from rich.table import Table
 from data.atomic import storage_error
 from data.domain import TaskSpec
 from data.errors import InvalidInputError
-from data.version_diff import VersionDiff
-from data.version_inventory import Inventory
-from data.version_markdown import SHORT_ID, size_text
-from data.version_pair import VersionPair
-from data.version_text import Row
+from data.versions.diff import VersionDiff
+from data.versions.inventory import Inventory
+from data.versions.markdown import SHORT_ID, size_text
+from data.versions.pair import VersionPair
+from data.versions.text import Row
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from data.version_verify import Finding
+    from data.versions.verify import Finding
 
 PICTURES = (".png", ".jpg", ".svg", ".pdf")
 NUMBERS = frozenset(

@@ -10,8 +10,8 @@ import numpy as np
 
 from data.atomic import write_file
 from data.errors import ImageError, InvalidInputError
-from data.image_mask import Mask
-from data.images import DEFAULT_LIMITS, ImageLimits, encode_png, read_grey
+from data.images.decoding import DEFAULT_LIMITS, ImageLimits, encode_png, read_grey
+from data.images.mask import Mask
 
 _HEXADECIMAL = frozenset("0123456789abcdef")
 

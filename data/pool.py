@@ -13,7 +13,7 @@ from typing import NamedTuple
 from data.atomic import DRAFT_SUFFIX, storage_error, sync_file_system
 from data.domain import Radiograph
 from data.errors import InvalidInputError
-from data.images import DEFAULT_LIMITS, ImageLimits, content_id, read_small
+from data.images.decoding import DEFAULT_LIMITS, ImageLimits, content_id, read_small
 
 FOLDER = "images"
 """Label Studio serves sub-folders of its document root, never the root itself."""

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from data.errors import InvalidInputError, ServiceUnavailableError
-from data.ledger_events import EventKind
+from data.ledger.events import EventKind
 from ml_backend.metrics import QUEUE_FAILURES, WEBHOOKS
 from ml_backend.services import Services
 

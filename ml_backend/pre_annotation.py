@@ -23,7 +23,7 @@ from data.errors import (
     NotFoundError,
     ServiceUnavailableError,
 )
-from data.images import content_id, decode
+from data.images.decoding import content_id, decode
 from ml_backend.metrics import PRE_ANNOTATIONS, REFUSED_TASKS
 from ml_backend.services import Services
 from ml_backend.serving import BusyError, Predictor

@@ -12,7 +12,7 @@ from werkzeug.datastructures import FileStorage
 
 from data.domain import Prediction, TaskSpec
 from data.errors import InvalidInputError, ServiceUnavailableError
-from data.images import content_id, decode
+from data.images.decoding import content_id, decode
 from ml_backend.services import Services
 
 IMAGE_FIELD = "image"

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from data.domain import DatasetVersion, Prediction, Radiograph, TaskSpec
 from data.errors import NotFoundError
-from data.images import ImageLimits
-from data.ledger import Ledger as SqlLedger
-from data.ledger_events import Event, EventKind
+from data.images.decoding import ImageLimits
+from data.ledger.events import Event, EventKind
+from data.ledger.ledger import Ledger as SqlLedger
 from data.runs import Run, RunState
 from labeling_config.client_uploads import Uploads
 from ml_backend.metrics import Counters, shared_counters
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class Ledger(Protocol):
-    """What the backend asks of the ledger; see `data.ledger.Ledger`."""
+    """What the backend asks of the ledger; see `data.ledger.ledger.Ledger`."""
 
     def append(self, kind: EventKind, subject: str, payload: Mapping[str, Any]) -> int:
         """Records an event and returns its sequence number."""

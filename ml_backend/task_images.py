@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from data.domain import Radiograph
 from data.errors import ImageError, InvalidInputError, NotFoundError
-from data.images import content_id, decode
+from data.images.decoding import content_id, decode
 from labeling_config.codec import local_file_of, radiograph_of_task_data
 from labeling_config.image_addresses import is_upload, path_on_label_studio
 from ml_backend.services import Services

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from data.ledger_events import Event, EventKind
+from data.ledger.events import Event, EventKind
 from data.runs import Run, RunState
 from ml_backend.services import Ledger
 

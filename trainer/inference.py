@@ -35,7 +35,7 @@ def run(
         network: In any mode; it is put into evaluation mode.
         targets: In the order of the network's heads.
         norms: The normalisation of the number targets.
-        squares: (N, S, S) grey, as `data.image_preparation.prepare` makes them.
+        squares: (N, S, S) grey, as `data.images.preparation.prepare` makes them.
         device: Where the network lives.
 
     Raises:

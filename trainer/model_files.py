@@ -25,7 +25,7 @@ from torch import Tensor
 from data.atomic import storage_error
 from data.domain import Target, TaskSpec
 from data.errors import ModelError, TrainingError
-from data.image_preparation import Preparation
+from data.images.preparation import Preparation
 from trainer.calibration import Calibration
 from trainer.network import Network
 from trainer.options import TrainOptions

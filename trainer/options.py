@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from data.errors import InvalidInputError
-from data.image_preparation import BACKGROUNDS, CROPS
+from data.images.preparation import BACKGROUNDS, CROPS
 
 PRECISIONS = ("auto", "32", "bf16")
 STARTS = ("scratch", "champion")

@@ -19,10 +19,15 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from data import image_box, image_crop, image_edges, image_preparation, images, masks
+from data import masks
 from data.atomic import storage_error
 from data.errors import ImageError
-from data.image_preparation import Preparation
+from data.images import box as image_box
+from data.images import crop as image_crop
+from data.images import decoding as images
+from data.images import edges as image_edges
+from data.images import preparation as image_preparation
+from data.images.preparation import Preparation
 from trainer.options import TrainOptions
 
 CHUNK = 64

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from data.domain import Prediction, TaskSpec
 from data.errors import CarpalError, ImageError
-from data.image_preparation import prepare, use_one_thread
-from data.images import DEFAULT_LIMITS, ImageLimits
+from data.images.decoding import DEFAULT_LIMITS, ImageLimits
+from data.images.preparation import prepare, use_one_thread
 from data.masks import read_mask
 from trainer.cpu_threads import use_cpu_threads
 from trainer.inference import choose_device, run

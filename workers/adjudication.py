@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from data.disagreements import Disagreement, count_disagreements, disagreements
 from data.domain import TaskSpec
 from data.errors import NotFoundError
-from data.ledger import Ledger
+from data.ledger.ledger import Ledger
+from data.readers.disagreements import Disagreement, count_disagreements, disagreements
 from workers.bootstrap import project_handle
 from workers.settings import Settings
 

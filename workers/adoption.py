@@ -15,8 +15,8 @@ from functools import partial
 
 from data.domain import TaskSpec
 from data.errors import AccessError, InvalidInputError, NotFoundError, ServiceUnavailableError
-from data.importing import import_items
-from data.ledger import Ledger
+from data.importing.items import import_items
+from data.ledger.ledger import Ledger
 from data.sources.item import Delivered, SourceItem
 from labeling_config.client import LabelStudio, TaskState
 from labeling_config.client_uploads import Uploads

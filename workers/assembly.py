@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from data.domain import TaskSpec
-from data.images import ImageLimits
-from data.ledger import Ledger
+from data.images.decoding import ImageLimits
+from data.ledger.ledger import Ledger
 from data.masks import MaskStore
 from data.pool import Pool
 from labeling_config.client import LabelStudio
@@ -23,7 +23,7 @@ from workers.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from data.versions import DatasetRepository
+    from data.versions.repository import DatasetRepository
     from trainer.options import TrainOptions
     from trainer.registry import Registry
 
@@ -65,7 +65,7 @@ def label_studio(settings: Settings) -> LabelStudio:
 
 def dataset(settings: Settings, spec: TaskSpec) -> DatasetRepository:
     """Returns the dataset repository (git + DVC) of the workspace."""
-    from data.versions import DatasetRepository
+    from data.versions.repository import DatasetRepository
 
     return DatasetRepository(
         settings.dataset,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 
 from data.domain import Radiograph, TaskSpec
 from data.errors import NotFoundError
-from data.ledger import Ledger
+from data.ledger.ledger import Ledger
 from labeling_config.client import LabelStudio, ProjectHandle
 from labeling_config.codec import radiograph_of_task_data, task_data
 from labeling_config.project import ensure_project

@@ -7,15 +7,15 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from data.agreement import label_noise
-from data.consensus import consensus
 from data.domain import DatasetVersion, TaskSpec
-from data.ledger import Ledger
-from data.version_rules import rules_of
+from data.ledger.ledger import Ledger
+from data.readers.agreement import label_noise
+from data.readers.consensus import consensus
+from data.versions.rules import rules_of
 
 if TYPE_CHECKING:
-    from data.version_proposals import Proposal
-    from data.versions import DatasetRepository
+    from data.versions.proposals import Proposal
+    from data.versions.repository import DatasetRepository
 
 
 class Committed(NamedTuple):

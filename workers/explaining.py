@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from data.domain import DatasetVersion, Prediction, Radiograph, Value
 from data.errors import NotFoundError
-from data.ledger import Ledger
-from data.ledger_events import EventKind
-from data.ledger_predictions import prediction_id
+from data.ledger.events import EventKind
+from data.ledger.ledger import Ledger
+from data.ledger.predictions import prediction_id
 from data.runs import Run
 from workers.bootstrap import project_handle
 
 if TYPE_CHECKING:
-    from data.versions import DatasetRepository
+    from data.versions.repository import DatasetRepository
 
 
 @dataclass(frozen=True, slots=True)

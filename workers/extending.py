@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from data.domain import REFERENCE_READER, Radiograph, Reading
 from data.errors import InvalidInputError, NotFoundError
-from data.ledger import Ledger
+from data.ledger.ledger import Ledger
 from workers.adjudication import adjudicators
 from workers.assembly import dataset, label_studio, task
 from workers.bootstrap import add_tasks, adopt_known_tasks, project_handle, without_task

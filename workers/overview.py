@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from data.domain import DatasetVersion, Split
 from data.errors import NotFoundError, ServiceUnavailableError
-from data.ledger import Ledger
+from data.ledger.ledger import Ledger
 from data.runs import Run, RunState
 from workers import adjudication
 from workers.adoption import not_adopted

@@ -6,8 +6,8 @@ import logging
 from typing import TYPE_CHECKING
 
 from data.errors import ServiceUnavailableError
-from data.ledger import Ledger
-from data.ledger_events import EventKind
+from data.ledger.events import EventKind
+from data.ledger.ledger import Ledger
 from workers.queues import RESCORE_TIMEOUT_S, submit_once
 from workers.settings import Settings
 

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from data.domain import Reading, TaskSpec
 from data.errors import InvalidInputError
-from data.ledger import Ledger
+from data.ledger.ledger import Ledger
 from labeling_config.client import LabelStudio, TaskState
 from labeling_config.codec import annotation_to_reading
 from workers.adoption import Adopter

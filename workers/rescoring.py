@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from data.domain import Prediction, TaskSpec
-from data.ledger import Ledger
+from data.ledger.ledger import Ledger
 from labeling_config.client import LabelStudio
 from labeling_config.codec import prediction_to_json
 from workers.assembly import label_studio, mask_store, pool, registry, task

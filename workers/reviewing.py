@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from data.ledger import Ledger
+from data.ledger.ledger import Ledger
 from data.runs import Run, RunState
 from workers.assembly import dataset, task
 from workers.committing import note_versions

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 
 from data.domain import REFERENCE_READER
 from data.errors import ServiceUnavailableError
-from data.ledger import Ledger
-from data.ledger_events import EventKind
+from data.ledger.events import EventKind
+from data.ledger.ledger import Ledger
 from data.runs import ACTIVE, Run, RunState
 from workers.assembly import retrain_policy
 from workers.policy import Decision, LoopState, decide

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING
 
 from data.domain import DatasetVersion, Example, Prediction, Split, TaskSpec
 from data.errors import CarpalError, NotFoundError, VersionError
-from data.ledger import Ledger
-from data.ledger_events import EventKind
+from data.ledger.events import EventKind
+from data.ledger.ledger import Ledger
 from data.runs import Run, RunState
-from data.version_proposals import Proposal
+from data.versions.proposals import Proposal
 from trainer.registry import ModelRef, Registry
 from workers.adjudication import adjudicators
 from workers.assembly import dataset, mask_store, open_ledger, registry, task, train_options
@@ -34,7 +34,7 @@ from workers.scheduling import HEARTBEAT_S, note_labels_seen, override_of
 from workers.settings import Settings
 
 if TYPE_CHECKING:
-    from data.versions import DatasetRepository
+    from data.versions.repository import DatasetRepository
     from trainer.fitting import EpochReport
     from trainer.predictor import Predictor
 

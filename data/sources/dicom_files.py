@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from data.dicom import read_file, read_header, to_image
-from data.dicom_choice import NOT_DICOM, DicomChoice
-from data.dicom_file import PREAMBLE_BYTES, is_dicom
+from data.dicom.choice import NOT_DICOM, DicomChoice
+from data.dicom.file import PREAMBLE_BYTES, is_dicom
+from data.dicom.reading import read_file, read_header, to_image
 from data.errors import ImageError, InvalidInputError, NotFoundError
-from data.images import DEFAULT_LIMITS, ImageLimits
+from data.images.decoding import DEFAULT_LIMITS, ImageLimits
 from data.sources.dicom_item import dicom_item
 from data.sources.files import FoundFile, files_below, printable, stamp_of
 from data.sources.item import Delivered, SourceItem, refused
@@ -59,7 +59,7 @@ def read_dicom(
 
 
 def load(path: Path, patient: str, salt: str, limits: ImageLimits) -> Delivered:
-    """Reads a file and shows its pixels; see `data.dicom.to_image`.
+    """Reads a file and shows its pixels; see `data.dicom.reading.to_image`.
 
     Raises:
         ImageError: It is not taken, or is another patient's than when its header was read.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from data.dicom_facts import DicomFacts, values_of
+from data.dicom.facts import DicomFacts, values_of
 from data.sources.item import Delivered, SourceItem
 
 

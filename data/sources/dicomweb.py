@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from data.dicom import facts_from_json, read_header, to_image
-from data.dicom_elements import READ
-from data.dicom_facts import keyed_hash
+from data.dicom.elements import READ
+from data.dicom.facts import keyed_hash
+from data.dicom.reading import facts_from_json, read_header, to_image
 from data.errors import FailedRequestError, ImageError, InvalidInputError
-from data.images import DEFAULT_LIMITS, ImageLimits
+from data.images.decoding import DEFAULT_LIMITS, ImageLimits
 from data.sources.dicom_item import dicom_item
 from data.sources.dicomweb_connection import (
     DicomWebConnection,
@@ -90,7 +90,7 @@ def load(
     salt: str,
     limits: ImageLimits,
 ) -> Delivered:
-    """Fetches one image and shows its pixels; see `data.dicom.to_image`.
+    """Fetches one image and shows its pixels; see `data.dicom.reading.to_image`.
 
     Where there is no decoder for it here, the server is asked to unpack it.
 

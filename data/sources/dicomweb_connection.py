@@ -24,7 +24,7 @@ from data.errors import (
     InvalidInputError,
     ServiceUnavailableError,
 )
-from data.images import DEFAULT_LIMITS
+from data.images.decoding import DEFAULT_LIMITS
 
 T = TypeVar("T")
 _NOWHERE = logging.NullHandler()

@@ -11,8 +11,8 @@ from typing import Any
 
 from dicomweb_client.web import DICOMwebClient
 
-from data.dicom_choice import DicomChoice
-from data.dicom_facts import DicomFacts
+from data.dicom.choice import DicomChoice
+from data.dicom.facts import DicomFacts
 from data.errors import InvalidInputError
 from data.sources.dicomweb_connection import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, DicomWebConnection
 

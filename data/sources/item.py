@@ -15,7 +15,7 @@ class Delivered:
     """An image file and what its source's file says of it.
 
     Attributes:
-        payload: Bytes of an image file that `data.images` decodes.
+        payload: Bytes of an image file that `data.images.decoding` decodes.
         metadata: Allowed facts, such as `laterality`; never what identifies a person.
     """
 

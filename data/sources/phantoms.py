@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from functools import partial
 
 from data.domain import Value
-from data.images import encode_png
-from data.phantoms import draw_hand, plan_phantoms
+from data.images.decoding import encode_png
+from data.phantoms.drawing import draw_hand, plan_phantoms
 from data.sources.item import Delivered, SourceItem
 from data.sources.known_targets import AGE, SEX
 
@@ -15,7 +15,8 @@ from data.sources.known_targets import AGE, SEX
 def read_phantoms(count: int, seed: int = 0, size: int = 256) -> Iterator[SourceItem]:
     """Yields drawn hands whose age and sex are known, each drawn when it is read.
 
-    See `data.phantoms`. Their stamp is name, seed and size: the same three draw the same film.
+    See `data.phantoms.drawing`. Their stamp is name, seed and size: the same three draw the
+    same film.
     """
     for name, truth, own in plan_phantoms(count, seed, size):
         values: dict[str, Value] = {AGE.name: truth.age_months, SEX.name: truth.sex}

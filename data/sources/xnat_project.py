@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from urllib.parse import quote
 
-from data.dicom import to_image
+from data.dicom.reading import to_image
 from data.domain import Target
 from data.errors import AccessError, ImageError, InvalidInputError, NotFoundError
-from data.images import DEFAULT_LIMITS, ImageLimits
+from data.images.decoding import DEFAULT_LIMITS, ImageLimits
 from data.sources.cells import Columns
 from data.sources.item import Delivered, SourceItem, refused
 from data.sources.xnat_access import XnatAccess

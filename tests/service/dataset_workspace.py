@@ -11,8 +11,8 @@ from typing import Any
 
 from data.domain import DatasetVersion, LabelledRadiograph, Split
 from data.pool import Pool
-from data.version_proposals import Proposal
-from data.versions import DatasetRepository
+from data.versions.proposals import Proposal
+from data.versions.repository import DatasetRepository
 from tests.unit.data.dataset_cases import HEAD, NOON, SPEC, a_film, a_label, encoded
 
 AUTHOR = "Carpal Bot <bot@example.org>"

@@ -19,9 +19,9 @@ import pytest
 import requests
 
 from data.domain import Example, Prediction, Radiograph, Split, TaskSpec
-from data.importing import import_items
-from data.ledger import Ledger
-from data.phantoms import PhantomTruth, draw_phantoms
+from data.importing.items import import_items
+from data.ledger.ledger import Ledger
+from data.phantoms.drawing import PhantomTruth, draw_phantoms
 from data.pool import Pool
 from data.sources.known_targets import AGE, SEX
 from data.sources.phantoms import read_phantoms

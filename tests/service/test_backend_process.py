@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from data.domain import Prediction, Radiograph
 from data.errors import ModelError
-from data.ledger import Ledger
+from data.ledger.ledger import Ledger
 from ml_backend.app import create_app
 from ml_backend.logs import configure_logging
 from ml_backend.metrics import shared_counters

@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 
 from carpal.cli import app
 from data.domain import Reading, Split
-from data.ledger import Ledger
-from data.version_text import read_table
-from data.versions import DatasetRepository
+from data.ledger.ledger import Ledger
+from data.versions.repository import DatasetRepository
+from data.versions.text import read_table
 from labeling_config.tasks import load_task
 from tests.service.dataset_workspace import (
     AUTHOR,

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from data.domain import DatasetVersion, Reading
-from data.ledger import Ledger
-from data.ledger_snapshot import LabelSnapshot
-from data.version_rules import rules_of
-from data.versions import DatasetRepository
+from data.ledger.ledger import Ledger
+from data.ledger.snapshot import LabelSnapshot
+from data.versions.repository import DatasetRepository
+from data.versions.rules import rules_of
 from tests.service.dataset_workspace import a_pooled_label, assert_sound, open_repository, shell
 from tests.unit.data.dataset_cases import NOON, SPEC
 from workers.committing import commit_current, note_versions

@@ -19,7 +19,7 @@ import requests
 from pydicom.uid import BasicTextSRStorage
 
 from carpal import cli, cli_import_dicom
-from data.dicom_choice import DicomChoice
+from data.dicom.choice import DicomChoice
 from data.errors import (
     AccessError,
     FailedRequestError,
@@ -27,8 +27,8 @@ from data.errors import (
     InvalidInputError,
     ServiceUnavailableError,
 )
-from data.images import DEFAULT_LIMITS, ImageLimits, decode
-from data.ledger import Ledger
+from data.images.decoding import DEFAULT_LIMITS, ImageLimits, decode
+from data.ledger.ledger import Ledger
 from data.sources.dicom_files import read_dicom
 from data.sources.dicomweb import read_dicomweb
 from data.sources.dicomweb_connection import DicomWebConnection, DicomWebServer, only_part

@@ -11,8 +11,8 @@ import pytest
 
 from data.domain import Radiograph, Reading, Split
 from data.errors import NotFoundError
-from data.import_records import ImportBatch
-from data.ledger import Ledger
+from data.importing.records import ImportBatch
+from data.ledger.ledger import Ledger
 from labeling_config.client import TaskState
 from labeling_config.codec import radiograph_of_task_data
 from tests.unit.data.dataset_cases import a_film, encoded

@@ -19,12 +19,12 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from carpal import label_studio
 from carpal.free_ports import free_port
-from data.consensus import consensus
 from data.domain import Radiograph, Split, TaskSpec
 from data.errors import AccessError, InvalidInputError, LabelStudioError, ServiceUnavailableError
-from data.images import encode_png
-from data.ledger import Ledger
-from data.phantoms import draw_hand
+from data.images.decoding import encode_png
+from data.ledger.ledger import Ledger
+from data.phantoms.drawing import draw_hand
+from data.readers.consensus import consensus
 from labeling_config.client import LabelStudio, ProjectHandle, TaskState
 from labeling_config.codec import (
     annotation_to_reading,

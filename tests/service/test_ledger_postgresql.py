@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from data.errors import LedgerError
-from data.ledger import Ledger
-from data.ledger_chain import read_head
-from data.ledger_events import EventKind
+from data.ledger.chain import read_head
+from data.ledger.events import EventKind
+from data.ledger.ledger import Ledger
 from tests.support import missing
 from tests.unit.data.ledger_cases import (
     a_prediction,
@@ -29,8 +29,8 @@ pytestmark = pytest.mark.service
 APPENDS = 50
 APPEND_MANY = f"""
 import sys
-from data.ledger import Ledger
-from data.ledger_events import EventKind
+from data.ledger.ledger import Ledger
+from data.ledger.events import EventKind
 
 with Ledger.open(sys.argv[1]) as ledger:
     for number in range({APPENDS}):

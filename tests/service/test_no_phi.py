@@ -25,7 +25,7 @@ from typer.testing import CliRunner
 
 from carpal import cli, cli_import_dicom
 from data.domain import LabelledRadiograph
-from data.ledger import Ledger
+from data.ledger.ledger import Ledger
 from tests.service.dataset_workspace import commit, open_repository
 from tests.service.orthanc import PASSWORD, USER, Orthanc, running_orthanc
 from tests.unit.data.dataset_cases import NOON

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from data.domain import Radiograph, Reading, Split
-from data.ledger import Ledger
-from data.ledger_events import EventKind
+from data.ledger.events import EventKind
+from data.ledger.ledger import Ledger
 from data.runs import Run, RunState
 from tests.service.dataset_workspace import shell
 from tests.unit.data.dataset_cases import a_film, encoded

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from data.errors import NotFoundError, VersionError
-from data.images import content_id
+from data.images.decoding import content_id
 from data.pool import Pool
-from data.version_checkout import checkout
+from data.versions.checkout import checkout
 from tests.service.dataset_workspace import (
     a_pooled_label,
     assert_sound,

@@ -19,14 +19,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data.consensus import consensus
 from data.domain import REFERENCE_READER, Reading, Split, Value
-from data.importing import import_items
-from data.ledger import Ledger
-from data.ledger_events import EventKind
+from data.importing.items import import_items
+from data.ledger.events import EventKind
+from data.ledger.ledger import Ledger
 from data.pool import Pool
+from data.readers.consensus import consensus
 from data.sources.item import Delivered, SourceItem
-from data.version_text import SPLIT_COLUMNS, label_columns, label_rows, read_table, write_table
+from data.versions.text import SPLIT_COLUMNS, label_columns, label_rows, read_table, write_table
 from tests.service.dataset_workspace import open_repository
 from tests.unit.data.dataset_cases import NOON, SPEC, a_film, encoded
 from workers.committing import commit_current

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from data.domain import Reading
-from data.ledger import Ledger
-from data.version_verify import Finding, verify
-from data.versions import DatasetRepository
+from data.ledger.ledger import Ledger
+from data.versions.repository import DatasetRepository
+from data.versions.verify import Finding, verify
 from tests.service.dataset_workspace import a_pooled_label, open_repository, shell
 from tests.unit.data.dataset_cases import NOON, SPEC
 from workers.committing import commit_current

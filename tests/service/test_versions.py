@@ -14,9 +14,9 @@ import pytest
 
 from data.domain import Split
 from data.errors import NotFoundError, StorageError, VersionError
-from data.images import content_id
+from data.images.decoding import content_id
 from data.pool import Pool
-from data.versions import DatasetRepository
+from data.versions.repository import DatasetRepository
 from data.writer_lock import writer_lock
 from tests.service.dataset_workspace import (
     AUTHOR,

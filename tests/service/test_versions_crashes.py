@@ -41,22 +41,22 @@ repository = open_repository(home, remote=home / "remote", **eval(sys.argv[4]))
 lines = 0
 
 WATCHED = {
-    ("version_commit.py", "commit"),
-    ("version_commit.py", "_images_on_their_way"),
-    ("version_commit.py", "_store"),
-    ("version_commit.py", "_publish"),
-    ("version_proposals.py", "propose"),
-    ("version_attempt.py", "attempt"),
-    ("version_attempt.py", "recover"),
-    ("version_remote.py", "push"),
-    ("version_remote.py", "push_proposal"),
-    ("version_remote.py", "fast_forward"),
-    ("version_acceptance.py", "settle"),
-    ("version_acceptance.py", "_close"),
-    ("version_acceptance.py", "_link_images"),
-    ("dvc_calls.py", "dvc_at_work"),
-    ("shards.py", "make_shard"),
-    ("shards.py", "link_images"),
+    ("versions/commit.py", "commit"),
+    ("versions/commit.py", "_images_on_their_way"),
+    ("versions/commit.py", "_store"),
+    ("versions/commit.py", "_publish"),
+    ("versions/proposals.py", "propose"),
+    ("versions/attempt.py", "attempt"),
+    ("versions/attempt.py", "recover"),
+    ("versions/remote.py", "push"),
+    ("versions/remote.py", "push_proposal"),
+    ("versions/remote.py", "fast_forward"),
+    ("versions/acceptance.py", "settle"),
+    ("versions/acceptance.py", "_close"),
+    ("versions/acceptance.py", "_link_images"),
+    ("versions/dvc_calls.py", "dvc_at_work"),
+    ("versions/shards.py", "make_shard"),
+    ("versions/shards.py", "link_images"),
 }
 
 def follow(frame, event, argument):
@@ -68,7 +68,8 @@ def follow(frame, event, argument):
     return follow
 
 def watch(frame, event, argument):
-    place = (Path(frame.f_code.co_filename).name, frame.f_code.co_name)
+    file = Path(frame.f_code.co_filename)
+    place = (f"{file.parent.name}/{file.name}", frame.f_code.co_name)
     return follow if place in WATCHED else None
 
 if fatal:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from data.errors import VersionError
-from data.images import content_id
-from data.versions import DatasetRepository
+from data.images.decoding import content_id
+from data.versions.repository import DatasetRepository
 from tests.service.dataset_workspace import (
     assert_sound,
     commit,
@@ -172,7 +172,7 @@ def test_a_remote_that_never_answers_is_given_up(
     base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given an ssh that hangs
-    monkeypatch.setattr("data.git_calls.REMOTE_LIMIT_S", 0.3)
+    monkeypatch.setattr("data.versions.git_calls.REMOTE_LIMIT_S", 0.3)
     repository = opened(base, git_remote="ssh://nobody@nowhere/hub.git")
     ssh = base / "ssh"
     ssh.write_text("#!/bin/sh\nexec sleep 60\n")

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from data.domain import DatasetVersion
-from data.images import content_id
-from data.versions import DatasetRepository
+from data.images.decoding import content_id
+from data.versions.repository import DatasetRepository
 from tests.service.dataset_workspace import (
     assert_sound,
     commit,

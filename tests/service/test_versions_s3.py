@@ -15,10 +15,10 @@ import pytest
 
 from carpal.free_ports import free_port
 from data.errors import VersionError
-from data.images import content_id
-from data.ledger import Ledger
-from data.version_verify import verify
-from data.versions import DatasetRepository
+from data.images.decoding import content_id
+from data.ledger.ledger import Ledger
+from data.versions.repository import DatasetRepository
+from data.versions.verify import verify
 from tests.service.dataset_workspace import (
     AUTHOR,
     assert_sound,

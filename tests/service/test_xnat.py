@@ -27,8 +27,8 @@ from data.errors import (
     NotFoundError,
     ServiceUnavailableError,
 )
-from data.images import DEFAULT_LIMITS, decode, encode_png
-from data.ledger import Ledger
+from data.images.decoding import DEFAULT_LIMITS, decode, encode_png
+from data.ledger.ledger import Ledger
 from data.sources.cells import Columns
 from data.sources.item import SourceItem
 from data.sources.known_targets import AGE, SEX

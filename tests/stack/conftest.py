@@ -16,7 +16,7 @@ from carpal.free_ports import with_new_ports
 from carpal.side_workspace import fill_with_truths, side_workspace
 from carpal.simulated_reader import SimulatedReader
 from carpal.up import running_stack
-from data.ledger import Ledger
+from data.ledger.ledger import Ledger
 from labeling_config.codec import task_data
 from tests.support import missing
 from workers.assembly import label_studio, open_ledger, pool, task

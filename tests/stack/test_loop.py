@@ -14,7 +14,7 @@ import psutil
 import pytest
 import requests
 
-from data.ledger_events import EventKind
+from data.ledger.events import EventKind
 from data.runs import Run, RunState
 from tests.stack.conftest import FIRST_LABELS, LATER_LABELS, Workbench
 from workers.bootstrap import project_handle

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from carpal.cli_disagreements import disagreements
 from data.domain import Value
-from data.ledger import Ledger
+from data.ledger.ledger import Ledger
 from tests.unit.data.dataset_cases import a_radiograph, a_reading, radiograph_id
 from workers.bootstrap import PROJECT
 from workers.settings import Settings

@@ -10,7 +10,7 @@ import pytest
 
 from carpal import cli, cli_import_masks
 from carpal.free_ports import free_port
-from data.images import encode_png
+from data.images.decoding import encode_png
 from tests.unit.data.hand_cases import expose, hand_mask
 
 Run = Callable[..., tuple[int, str, str]]

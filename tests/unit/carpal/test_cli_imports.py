@@ -17,7 +17,7 @@ from carpal.filling import Source, fill_pool
 from carpal.free_ports import free_port
 from data.domain import Split
 from data.errors import StorageError
-from data.ledger import Ledger
+from data.ledger.ledger import Ledger
 from data.sources.item import Delivered, SourceItem
 from data.sources.phantoms import read_phantoms
 from tests.support import eventually

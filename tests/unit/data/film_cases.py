@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from data.image_fingerprint import fingerprint
-from data.images import read_small
-from data.phantoms import draw_hand
+from data.images.decoding import read_small
+from data.images.fingerprint import fingerprint
+from data.phantoms.drawing import draw_hand
 from tests.unit.data.dataset_cases import encoded
 
 Film = NDArray[np.uint8]

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from data.domain import REFERENCE_READER, Prediction, Radiograph, Reading, Split
-from data.ledger import Ledger
+from data.ledger.ledger import Ledger
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 PROJECT = 3

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from data.agreement import LabelNoise, label_noise
 from data.domain import Reading, Value
+from data.readers.agreement import LabelNoise, label_noise
 from tests.unit.data.dataset_cases import PNEUMONIA, SPEC, a_reading
 
 ADA, BOB, CAT = "ada@example.org", "bob@example.org", "cat@example.org"

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from data.agreement_statistics import (
+from data.readers.agreement_statistics import (
     cohen_kappa,
     difference,
     krippendorff_alpha,

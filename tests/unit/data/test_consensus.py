@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from data.consensus import consensus
 from data.domain import LabelledRadiograph, Reading, TaskSpec
+from data.readers.consensus import consensus
 from tests.unit.data.dataset_cases import (
     NOON,
     PNEUMONIA,

@@ -33,9 +33,9 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from data.dicom import facts_from_json, read_header, to_image
+from data.dicom.reading import facts_from_json, read_header, to_image
 from data.errors import ImageError
-from data.images import ImageLimits, decode
+from data.images.decoding import ImageLimits, decode
 from tests.unit.data.dicom_cases import (
     RAMP,
     SALT,

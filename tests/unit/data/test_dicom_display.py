@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.dicom_display import Display, Table, Window, show
+from data.dicom.display import Display, Table, Window, show
 
 RAMP = np.array([[0, 1, 2, 3, 4]])
 

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.consensus import consensus
-from data.disagreements import Disagreement, disagreements
 from data.domain import Reading, TaskSpec
+from data.readers.consensus import consensus
+from data.readers.disagreements import Disagreement, disagreements
 from tests.unit.data.dataset_cases import PNEUMONIA, SPEC, a_radiograph, a_reading, radiograph_id
 
 CHIEF = "chief@example.org"

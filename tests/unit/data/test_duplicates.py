@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from data.duplicates import FIRST_ROWS, MAX_CANDIDATES, FilmIndex
-from data.image_fingerprint import SIZE
+from data.images.fingerprint import SIZE
+from data.importing.duplicates import FIRST_ROWS, MAX_CANDIDATES, FilmIndex
 from tests.unit.data.dataset_cases import encoded
 from tests.unit.data.film_cases import COPIES, Film, a_hand, print_of
 

@@ -9,8 +9,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from data.image_box import Box, whole
-from data.image_crop import field_box, hand_box, plain_box
+from data.images.box import Box, whole
+from data.images.crop import field_box, hand_box, plain_box
 from tests.unit.data.hand_cases import Film, Mask, expose, framed_hand, hand_mask
 
 Finder = Callable[[NDArray[np.uint8]], Box]

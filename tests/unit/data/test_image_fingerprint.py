@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from data.image_fingerprint import (
+from data.images.decoding import read_small
+from data.images.fingerprint import (
     CELLS,
     SHAPE_STEPS,
     SIDE,
@@ -13,7 +14,6 @@ from data.image_fingerprint import (
     tangent_bases,
     tangent_distances,
 )
-from data.images import read_small
 from tests.unit.data.dataset_cases import encoded
 from tests.unit.data.film_cases import COPIES, Film, a_hand, print_of
 

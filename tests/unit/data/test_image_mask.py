@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from data.errors import ImageError
-from data.image_mask import Mask, agreed, hand_of
+from data.images.mask import Mask, agreed, hand_of
 
 
 def square(

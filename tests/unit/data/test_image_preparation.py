@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from data.errors import ImageError
-from data.image_preparation import CROPS, Preparation, prepare
-from data.images import read_grey
+from data.images.decoding import read_grey
+from data.images.preparation import CROPS, Preparation, prepare
 from tests.unit.data.dataset_cases import a_film
 from tests.unit.data.hand_cases import framed_hand
 

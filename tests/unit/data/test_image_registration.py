@@ -5,8 +5,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from data.image_registration import SAME_FILM, registered_distance
-from data.images import decode
+from data.images.decoding import decode
+from data.images.registration import SAME_FILM, registered_distance
 from tests.unit.data.film_cases import COPIES, a_hand
 
 

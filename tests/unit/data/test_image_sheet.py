@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.image_sheet import UNREADABLE, thumbnail
+from data.images.sheet import UNREADABLE, thumbnail
 from tests.unit.data.dataset_cases import encoded
 
 

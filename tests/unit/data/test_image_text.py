@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from data.image_text import may_hold_text
-from data.images import read_grey
-from data.phantoms import draw_phantoms
+from data.images.decoding import read_grey
+from data.images.text import may_hold_text
+from data.phantoms.drawing import draw_phantoms
 
 
 def a_film_with(text: str, height_px: int, at: tuple[int, int], grey: int) -> NDArray[np.uint8]:

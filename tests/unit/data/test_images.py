@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from data.errors import ImageError, InvalidInputError
-from data.images import (
+from data.images.decoding import (
     PIXEL_CEILING,
     ImageLimits,
     content_id,

@@ -8,10 +8,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from data import import_workers
 from data.errors import StorageError
-from data.import_reading import Outcome, Refused, Request, Stopped, Taken
-from data.import_workers import CRASHED, Readers
+from data.importing import workers as import_workers
+from data.importing.reading import Outcome, Refused, Request, Stopped, Taken
+from data.importing.workers import CRASHED, Readers
 from data.pool import Pool
 from data.sources.item import Delivered, SourceItem
 from tests.support import eventually

@@ -14,11 +14,11 @@ import pytest
 from data import pool as pool_module
 from data.domain import REFERENCE_READER, Reading, Split, Value
 from data.errors import InvalidInputError, ServiceUnavailableError, StorageError
-from data.images import content_id
-from data.import_records import ImportBatch
-from data.importing import BATCH, ImportReport, import_items
-from data.ledger import Ledger
-from data.ledger_events import EventKind
+from data.images.decoding import content_id
+from data.importing.items import BATCH, ImportReport, import_items
+from data.importing.records import ImportBatch
+from data.ledger.events import EventKind
+from data.ledger.ledger import Ledger
 from data.pool import Pool
 from data.sources.item import Delivered, SourceItem
 from data.splits import pseudonym
@@ -419,8 +419,8 @@ def test_a_killed_import_goes_on_where_it_was(pool: Pool, ledger: Ledger, tmp_pa
         "import sys\n"
         "from pathlib import Path\n"
         "from tests.unit.data import test_importing as cases\n"
-        "import data.importing\n"
-        "data.importing.BATCH = 10\n"
+        "import data.importing.items\n"
+        "data.importing.items.BATCH = 10\n"
         "home = Path(sys.argv[1])\n"
         "ledger = cases.Ledger.open(f'sqlite:///{home}/ledger.db')\n"
         "def items():\n"

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from data.domain import Radiograph, Split
-from data.images import content_id, decode
-from data.importing import ImportReport, import_items
+from data.images.decoding import content_id, decode
+from data.importing.items import ImportReport, import_items
 from data.pool import Pool
 from data.sources.item import Delivered, SourceItem
 from data.splits import pseudonym, split_of

@@ -10,9 +10,9 @@ import pytest
 
 from data.domain import DatasetVersion, Split
 from data.errors import InvalidInputError, LedgerError, NotFoundError
-from data.ledger import Ledger
-from data.ledger_events import GENESIS, EventKind
-from data.ledger_predictions import prediction_id
+from data.ledger.events import GENESIS, EventKind
+from data.ledger.ledger import Ledger
+from data.ledger.predictions import prediction_id
 from data.runs import Run, RunState
 from tests.unit.data.ledger_cases import (
     NOON,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
-from data.ledger import Ledger
+from data.ledger.ledger import Ledger
 from tests.unit.data.ledger_cases import a_radiograph, ledger_url, start_script
 
 BATCH = 50
@@ -13,7 +13,7 @@ BATCH = 50
 DIE_AT_EACH_STATEMENT = f"""
 import os, signal, sys
 from sqlalchemy import Engine, event
-from data.ledger import Ledger
+from data.ledger.ledger import Ledger
 from tests.unit.data.ledger_cases import a_reading
 
 def die_before(statement):
@@ -43,7 +43,7 @@ for statement in range(1, 100):
 
 RECORD_FOR_EVER = f"""
 import sys
-from data.ledger import Ledger
+from data.ledger.ledger import Ledger
 from tests.unit.data.ledger_cases import a_reading
 
 ledger = Ledger.open(sys.argv[1])

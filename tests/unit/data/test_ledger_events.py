@@ -7,7 +7,7 @@ from hashlib import sha256
 import pytest
 
 from data.errors import LedgerError
-from data.ledger_events import (
+from data.ledger.events import (
     GENESIS,
     Event,
     EventKind,

@@ -12,9 +12,9 @@ from sqlalchemy import Pool, event
 from sqlalchemy.exc import OperationalError
 
 from data.errors import CarpalError, LedgerError, StorageError
-from data.ledger import Ledger
-from data.ledger_dialects import clear_error
-from data.ledger_events import EventKind
+from data.ledger.dialects import clear_error
+from data.ledger.events import EventKind
+from data.ledger.ledger import Ledger
 from tests.unit.data.ledger_cases import ledger_url
 
 PAGE = 4096

@@ -9,9 +9,9 @@ import pytest
 
 from data.domain import Split
 from data.errors import LedgerError
-from data.import_records import ImportBatch, NearDuplicate, Origin
-from data.ledger import Ledger
-from data.ledger_events import EventKind
+from data.importing.records import ImportBatch, NearDuplicate, Origin
+from data.ledger.events import EventKind
+from data.ledger.ledger import Ledger
 from tests.unit.data.ledger_cases import a_radiograph, a_reference, new_ledger, radiograph_id
 
 ONE, TWO = radiograph_id(1), radiograph_id(2)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from data.domain import REFERENCE_READER, Reading, Split
 from data.errors import InvalidInputError, NotFoundError
-from data.ledger import Ledger
-from data.ledger_events import Event, EventKind
+from data.ledger.events import Event, EventKind
+from data.ledger.ledger import Ledger
 from tests.unit.data.ledger_cases import (
     NOON,
     PROJECT,

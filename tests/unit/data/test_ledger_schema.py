@@ -13,11 +13,11 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, text
 
 from data.errors import LedgerError
-from data.import_records import ImportBatch, Origin
-from data.ledger import Ledger
-from data.ledger_database import MIGRATIONS, Database
-from data.ledger_events import EventKind, utc_text
-from data.ledger_schema import SCHEMA_VERSION, VERSION_TABLE, metadata
+from data.importing.records import ImportBatch, Origin
+from data.ledger.database import MIGRATIONS, Database
+from data.ledger.events import EventKind, utc_text
+from data.ledger.ledger import Ledger
+from data.ledger.schema import SCHEMA_VERSION, VERSION_TABLE, metadata
 from tests.unit.data.ledger_cases import NOON, a_radiograph, ledger_url
 
 

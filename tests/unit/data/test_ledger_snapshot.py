@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from data.ledger import Ledger
-from data.ledger_events import EventKind
+from data.ledger.events import EventKind
+from data.ledger.ledger import Ledger
 from tests.unit.data.ledger_cases import (
     a_radiograph,
     a_reading,

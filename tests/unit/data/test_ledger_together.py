@@ -8,10 +8,10 @@ from contextlib import closing
 from pathlib import Path
 from threading import Timer
 
-from data.ledger import Ledger
-from data.ledger_chain import read_head
-from data.ledger_database import Database
-from data.ledger_events import EventKind
+from data.ledger.chain import read_head
+from data.ledger.database import Database
+from data.ledger.events import EventKind
+from data.ledger.ledger import Ledger
 from tests.unit.data.ledger_cases import ledger_url, start_script
 
 PROCESSES = 4
@@ -19,8 +19,8 @@ APPENDS = 60
 
 APPEND_MANY = f"""
 import sys
-from data.ledger import Ledger
-from data.ledger_events import EventKind
+from data.ledger.ledger import Ledger
+from data.ledger.events import EventKind
 
 print("ready", flush=True)
 sys.stdin.readline()
@@ -31,8 +31,8 @@ with Ledger.open(sys.argv[1]) as ledger:
 
 FORK_WHILE_OPEN = """
 import os, sys
-from data.ledger import Ledger
-from data.ledger_events import EventKind
+from data.ledger.ledger import Ledger
+from data.ledger.events import EventKind
 
 ledger = Ledger.open(sys.argv[1])
 ledger.append(EventKind.HINT, "before the fork", {})

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from data.domain import Radiograph
 from data.errors import NotFoundError
-from data.image_mask import Mask
-from data.images import encode_png
-from data.import_records import Origin
-from data.mask_import import MaskReport, import_masks
+from data.images.decoding import encode_png
+from data.images.mask import Mask
+from data.importing.masks import MaskReport, import_masks
+from data.importing.records import Origin
 from data.masks import MaskStore, read_mask
 from data.sources.masks import read_masks
 from data.splits import origin_key

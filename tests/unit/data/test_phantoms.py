@@ -12,11 +12,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from data import phantom_anatomy as anatomy
 from data.errors import InvalidInputError
-from data.phantom_bones import bones
-from data.phantom_hand import Child
-from data.phantoms import PhantomTruth, draw_hand, draw_phantoms, main
+from data.phantoms.bones import bones
+from data.phantoms.drawing import PhantomTruth, anatomy, draw_hand, draw_phantoms, main
+from data.phantoms.hand import Child
 
 CARPALS = set(anatomy.CARPALS)
 
@@ -141,7 +140,7 @@ def test_the_same_arguments_give_the_same_picture() -> None:
 def test_another_process_draws_the_same_picture() -> None:
     here = hashlib.sha256(draw_hand(61.5, "male", 12).tobytes()).hexdigest()
     code = (
-        "import hashlib, sys; from data.phantoms import draw_hand; "
+        "import hashlib, sys; from data.phantoms.drawing import draw_hand; "
         "sys.stdout.write(hashlib.sha256(draw_hand(61.5, 'male', 12).tobytes()).hexdigest())"
     )
 

@@ -10,7 +10,7 @@ import pytest
 
 from data import pool as pool_module
 from data.errors import ImageError, InvalidInputError, StorageError
-from data.images import ImageLimits, content_id
+from data.images.decoding import ImageLimits, content_id
 from data.pool import STALE_DRAFT_S, Pool
 from tests.unit.data.dataset_cases import a_film, a_radiograph, encoded
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from data.image_box import Box
-from data.image_crop import field_box, hand_box, plain_box
-from data.images import read_grey
+from data.images.box import Box
+from data.images.crop import field_box, hand_box, plain_box
+from data.images.decoding import read_grey
 
 pytestmark = pytest.mark.real_data
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.duplicates import FilmIndex
-from data.image_registration import SAME_FILM, registered_distance
-from data.images import decode, read_grey
+from data.images.decoding import decode, read_grey
+from data.images.registration import SAME_FILM, registered_distance
+from data.importing.duplicates import FilmIndex
 from tests.unit.data.film_cases import COPIES, Film, print_of
 
 pytestmark = pytest.mark.real_data

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data import version_diff
 from data.domain import LabelledRadiograph, Split
-from data.version_diff import Correction, ReaderShare, VersionDiff, changed_lines, diff
-from data.version_table import LabelTable
-from data.version_text import compare, label_columns, label_rows, write_table
+from data.versions import diff as version_diff
+from data.versions.diff import Correction, ReaderShare, VersionDiff, changed_lines, diff
+from data.versions.table import LabelTable
+from data.versions.text import compare, label_columns, label_rows, write_table
 from tests.unit.data.dataset_cases import SPEC, a_label, radiograph_id
 
 ADA, BOB = "ada@example.org", "bob@example.org"

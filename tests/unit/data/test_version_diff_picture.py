@@ -5,11 +5,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from data.domain import LabelledRadiograph, TaskSpec
-from data.version_diff import diff
-from data.version_diff_picture import SHOWN_FILMS, diff_picture
-from data.version_pair import VersionPair
-from data.version_table import LabelTable
-from data.version_text import label_columns, label_rows, write_table
+from data.versions.diff import diff
+from data.versions.diff_picture import SHOWN_FILMS, diff_picture
+from data.versions.pair import VersionPair
+from data.versions.table import LabelTable
+from data.versions.text import label_columns, label_rows, write_table
 from tests.unit.data.dataset_cases import PNEUMONIA, SPEC, a_label
 
 if TYPE_CHECKING:

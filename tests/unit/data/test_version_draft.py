@@ -14,13 +14,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from data.agreement import label_noise
-from data.consensus import consensus
 from data.domain import LabelledRadiograph, Radiograph, Reading, Split, Target, TaskSpec
 from data.errors import VersionError
-from data.ledger import Ledger
-from data.ledger_events import Head
-from data.version_draft import (
+from data.ledger.events import Head
+from data.ledger.ledger import Ledger
+from data.readers.agreement import label_noise
+from data.readers.consensus import consensus
+from data.versions.draft import (
     LabelState,
     Tables,
     VersionDraft,
@@ -29,7 +29,7 @@ from data.version_draft import (
     draft_version,
     no_tables,
 )
-from data.version_rules import rules_of
+from data.versions.rules import rules_of
 from tests.unit.data.dataset_cases import (
     HEAD,
     NOON,

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from data.errors import NotFoundError
-from data.version_names import resolve_version
+from data.versions.names import resolve_version
 
 KNOWN = ["v0001", "v0002", "v0010"]
 

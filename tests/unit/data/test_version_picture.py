@@ -7,9 +7,9 @@ from xml.etree import ElementTree
 import pytest
 
 from data.domain import LabelledRadiograph, Target, TaskSpec
-from data.version_picture import bin_edges, histogram_svg, picture_name
-from data.version_table import LabelTable
-from data.version_text import label_columns, label_rows, write_table
+from data.versions.picture import bin_edges, histogram_svg, picture_name
+from data.versions.table import LabelTable
+from data.versions.text import label_columns, label_rows, write_table
 from tests.unit.data.dataset_cases import PNEUMONIA, SPEC, a_label
 
 SVG = "{http://www.w3.org/2000/svg}"

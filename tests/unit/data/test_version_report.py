@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from data.agreement import LabelNoise, label_noise
 from data.domain import LabelledRadiograph, Split, TaskSpec
-from data.version_changes_report import LISTED
-from data.version_diff import diff
-from data.version_report import band_of, dataset_report
-from data.version_table import LabelTable
-from data.version_text import Changes, VersionFacts, label_columns, label_rows, write_table
+from data.readers.agreement import LabelNoise, label_noise
+from data.versions.changes_report import LISTED
+from data.versions.diff import diff
+from data.versions.report import band_of, dataset_report
+from data.versions.table import LabelTable
+from data.versions.text import Changes, VersionFacts, label_columns, label_rows, write_table
 from tests.unit.data.dataset_cases import (
     HEAD,
     NOON,

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.errors import VersionError
-from data.version_splice import find_lines, splice
-from data.version_table import LabelTable
-from data.version_text import write_table
+from data.versions.splice import find_lines, splice
+from data.versions.table import LabelTable
+from data.versions.text import write_table
 from tests.unit.data.dataset_cases import radiograph_id
 
 COLUMNS = ("id", "patient", "readers")

@@ -7,7 +7,7 @@ import pytest
 
 from data.domain import DatasetVersion, LabelledRadiograph, Split, TaskSpec
 from data.errors import VersionError
-from data.version_text import (
+from data.versions.text import (
     Changes,
     Row,
     VersionFacts,

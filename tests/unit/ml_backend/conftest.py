@@ -14,7 +14,7 @@ from werkzeug.datastructures import Authorization
 from werkzeug.test import TestResponse
 
 from data.domain import Radiograph
-from data.images import ImageLimits
+from data.images.decoding import ImageLimits
 from ml_backend.app import create_app
 from ml_backend.metrics import Counters
 from ml_backend.services import Services

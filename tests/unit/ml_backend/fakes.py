@@ -21,8 +21,8 @@ from data.domain import (
     TaskSpec,
 )
 from data.errors import CarpalError, NotFoundError, ServiceUnavailableError
-from data.images import content_id, encode_png
-from data.ledger_events import Event, EventKind
+from data.images.decoding import content_id, encode_png
+from data.ledger.events import Event, EventKind
 from data.runs import Run, RunState
 
 NOW = datetime(2026, 3, 4, 5, 6, tzinfo=UTC)

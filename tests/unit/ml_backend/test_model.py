@@ -14,7 +14,7 @@ import pytest
 import ml_backend.model
 import ml_backend.sdk
 from data.errors import InvalidInputError
-from data.ledger_events import EventKind
+from data.ledger.events import EventKind
 from ml_backend.model import CarpalModel
 from tests.unit.ml_backend.conftest import Backend
 from tests.unit.ml_backend.fakes import CONFIG, FakePredictor, task_of

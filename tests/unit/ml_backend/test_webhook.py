@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from data.errors import LedgerError, StorageError
-from data.ledger_events import EventKind
+from data.ledger.events import EventKind
 from ml_backend.metrics import QUEUE_FAILURES
 from tests.unit.ml_backend.conftest import SECRET, Backend
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.domain import Example, GateRule, Prediction, Split, Target, TaskSpec, Value
-from data.images import encode_png
+from data.images.decoding import encode_png
 from trainer.options import TrainOptions
 
 AGE = Target("age_months", "number", "months", 0.0, 240.0, tolerance=6.0)

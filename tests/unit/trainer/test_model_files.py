@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from data.errors import ModelError, StorageError
-from data.image_preparation import Preparation
+from data.images.preparation import Preparation
 from tests.unit.trainer.cases import BONE_AGE, FRACTURE, QUICK, SEX
 from trainer.calibration import Calibration
 from trainer.model_files import (

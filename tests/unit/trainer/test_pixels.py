@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from data.image_preparation import Preparation, prepare
-from data.images import encode_png, read_grey
+from data.images.decoding import encode_png, read_grey
+from data.images.preparation import Preparation, prepare
 from data.masks import read_mask
 from tests.unit.trainer.cases import easy_examples
 from trainer import pixels

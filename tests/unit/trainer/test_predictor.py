@@ -9,8 +9,8 @@ import torch
 
 from data.domain import Prediction
 from data.errors import ImageError, ModelError
-from data.image_preparation import prepare
-from data.images import ImageLimits, encode_png
+from data.images.decoding import ImageLimits, encode_png
+from data.images.preparation import prepare
 from data.masks import MaskStore, read_mask
 from tests.unit.trainer.cases import BONE_AGE, FRACTURE, QUICK, easy_examples, easy_image
 from tests.unit.trainer.test_model_files import BARE

@@ -13,7 +13,7 @@ import torch
 
 from data.domain import Example, Split
 from data.errors import TrainingError
-from data.images import encode_png
+from data.images.decoding import encode_png
 from tests.unit.trainer.cases import BONE_AGE, QUICK, easy_examples
 from trainer import train as training
 from trainer.evaluation import evaluate

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from data.ledger import Ledger
+from data.ledger.ledger import Ledger
 from tests.unit.data.dataset_cases import SPEC, a_radiograph, a_reading, radiograph_id
 from workers.adjudication import adjudicators, attention, open_disagreements
 from workers.bootstrap import PROJECT

@@ -16,8 +16,8 @@ import pytest
 
 from carpal.free_ports import free_port
 from data.errors import NotFoundError, ServiceUnavailableError, StorageError
-from data.images import encode_png
-from data.ledger import Ledger
+from data.images.decoding import encode_png
+from data.ledger.ledger import Ledger
 from data.splits import pseudonym
 from labeling_config.client import LabelStudio
 from labeling_config.codec import values_to_result

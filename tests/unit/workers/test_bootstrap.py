@@ -11,7 +11,7 @@ import pytest
 
 from data.domain import REFERENCE_READER, Reading
 from data.errors import NotFoundError, ServiceUnavailableError
-from data.ledger import Ledger
+from data.ledger.ledger import Ledger
 from labeling_config.client import TaskState
 from labeling_config.codec import radiograph_of_task_data, task_data
 from labeling_config.tasks import load_task

@@ -10,9 +10,9 @@ import pytest
 
 from data.domain import DatasetVersion, Prediction, Reading
 from data.errors import NotFoundError
-from data.ledger import Ledger
-from data.ledger_events import EventKind
-from data.ledger_predictions import prediction_id
+from data.ledger.events import EventKind
+from data.ledger.ledger import Ledger
+from data.ledger.predictions import prediction_id
 from data.runs import RunState
 from tests.unit.workers.workspace import PROJECT, START, radiograph
 from workers.explaining import as_json, explain, find_prediction

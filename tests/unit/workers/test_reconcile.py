@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from data.errors import ServiceUnavailableError
-from data.ledger import Ledger
+from data.ledger.ledger import Ledger
 from labeling_config.tasks import load_task
 from tests.unit.workers.workspace import PROJECT, FakeLabelStudio, with_tasks
 from workers.reconcile import CURSOR, FULL_EVERY, REFUSED, full_is_due, reconcile_labels

@@ -14,7 +14,7 @@ import pytest
 
 from carpal.free_ports import free_port
 from data.domain import Reading
-from data.ledger import Ledger
+from data.ledger.ledger import Ledger
 from data.runs import RunState
 from tests.unit.workers.workspace import radiograph
 from workers.scheduling import (

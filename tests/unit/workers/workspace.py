@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from data.domain import Radiograph, Split
-from data.ledger import Ledger
+from data.ledger.ledger import Ledger
 from labeling_config.client import TaskState
 
 PROJECT = 1

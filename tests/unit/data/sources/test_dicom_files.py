@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data.dicom_choice import DicomChoice, left_out_sentence
+from data.dicom.choice import DicomChoice, left_out_sentence
 from data.errors import ImageError, InvalidInputError, NotFoundError
-from data.images import decode
+from data.images.decoding import decode
 from data.sources.dicom_files import read_dicom
 from data.sources.item import SourceItem
 from tests.unit.data.dicom_cases import RAMP, SALT, a_file

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pickle
 
-from data.images import decode
-from data.phantoms import draw_phantoms
+from data.images.decoding import decode
+from data.phantoms.drawing import draw_phantoms
 from data.sources.phantoms import read_phantoms
 
 

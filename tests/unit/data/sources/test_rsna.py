@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from data.errors import NotFoundError
-from data.images import decode
+from data.images.decoding import decode
 from data.sources.rsna import read_rsna
 from tests.unit.data.sources.layouts import delivered, problems, write_image, write_images
 

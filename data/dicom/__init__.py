@@ -1,0 +1,1 @@
+"""DICOM files: what is known of a film, and its pixels as a viewer shows them."""

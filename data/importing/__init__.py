@@ -1,0 +1,1 @@
+"""Taking in what a source offers: read, compare, store, journal."""

@@ -1,0 +1,1 @@
+"""The ledger: radiographs, hash-chained events, predictions and runs, in SQL."""

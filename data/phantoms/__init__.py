@@ -1,0 +1,1 @@
+"""Drawn radiographs with a known truth, for tests and demonstrations."""

@@ -1,0 +1,1 @@
+"""Several readers of one film: consensus, agreement, disputes."""

@@ -1,0 +1,1 @@
+"""Dataset versions: an ordinary git + DVC repository that costs what a version adds."""
