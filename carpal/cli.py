@@ -14,15 +14,19 @@ import typer
 
 from carpal import (
     cli_disagreements,
+    cli_evaluate,
     cli_import_dicom,  # noqa: F401  (adds its commands to cli_imports.app; so do the next two)
     cli_import_masks,  # noqa: F401
     cli_import_xnat,  # noqa: F401
     cli_imports,
     cli_models,
+    cli_predict,
+    cli_train,
     cli_versions,
 )
 from carpal.cli_output import AsJson, print_json, settings_of_workspace, settings_with_secrets
 from data.errors import CarpalError
+from data.sources.files import printable
 from workers.settings import Settings
 
 app = typer.Typer(
@@ -146,26 +150,6 @@ def doctor(as_json: AsJson = False) -> None:
 
 
 @app.command()
-def train(
-    override: Annotated[
-        str,
-        typer.Option(
-            metavar="REASON",
-            help="Train although the dataset repository is dirty or unpushed; recorded.",
-        ),
-    ] = "",
-) -> None:
-    """Ask for a training on what is new, without waiting for more labels."""
-    from workers.assembly import open_ledger
-    from workers.scheduling import request_training
-
-    settings = settings_of_workspace()
-    with open_ledger(settings) as ledger:
-        who = settings.label_studio_email
-        typer.echo(request_training(settings, ledger, who, override=override).reason)
-
-
-@app.command()
 def extend(
     count: Annotated[int, typer.Argument(min=1, help="How many radiographs.")],
     from_labelled: Annotated[
@@ -178,7 +162,7 @@ def extend(
 ) -> None:
     """Choose the next radiographs and put them before the experts, or into the dataset."""
     from workers.assembly import open_ledger
-    from workers.extending import extend_for_experts, extend_from_labelled
+    from workers.extending import extend_for_experts, extend_from_labelled, extension_sentence
 
     settings = settings_of_workspace()
     with open_ledger(settings) as ledger:
@@ -186,15 +170,11 @@ def extend(
             extension, committed = extend_from_labelled(settings, ledger, count)
         else:
             extension, committed = extend_for_experts(settings, ledger, count), None
-    version = committed.version.name if committed else None
     if as_json:
-        print_json({**asdict(extension), "version": version})
+        version, branch = (committed.version.name, committed.branch) if committed else (None, "")
+        print_json({**asdict(extension), "version": version, "branch": branch or None})
     else:
-        into = f"are in the dataset: {version}" if version else "are before the experts"
-        typer.echo(
-            f"{len(extension.radiograph_ids)} radiographs, chosen by {extension.by}, {into}; "
-            f"{extension.left} are left to choose from."
-        )
+        typer.echo(extension_sentence(extension, committed))
 
 
 @app.command()
@@ -222,6 +202,9 @@ def explain(
 
 
 app.command()(cli_disagreements.disagreements)
+app.command()(cli_evaluate.evaluate)
+app.command()(cli_predict.predict)
+app.command()(cli_train.train)
 
 
 def main() -> None:
@@ -229,5 +212,5 @@ def main() -> None:
     try:
         app()
     except CarpalError as error:
-        typer.echo(f"carpal: {error}", err=True)
+        typer.echo(f"carpal: {printable(str(error))}", err=True)
         sys.exit(error.exit_status)

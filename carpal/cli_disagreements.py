@@ -30,7 +30,7 @@ def disagreements(as_json: AsJson = False) -> None:
     else:
         from rich.console import Console
 
-        Console().print(_table(found))
+        Console().print(_table(found), markup=False)
         link = next((one.link for one in found if one.link), "")
         if link:
             typer.echo(f"A task opens at {link.rpartition('=')[0]}=NUMBER.")

@@ -11,7 +11,7 @@ import typer
 
 from carpal.cli_imports import app, run_import
 from carpal.cli_output import AsJson, settings_with_secrets
-from carpal.import_options import Force, Refused
+from carpal.import_options import Force, Refused, names_in
 
 if TYPE_CHECKING:
     from carpal.filling import Source
@@ -88,7 +88,7 @@ def import_dicomweb(
     search = Search(
         DicomChoice.read(laterality, body_part, modality),
         _dates(since, until),
-        _lines(patients),
+        () if patients is None else names_in(patients, "patient"),
         tuple(_pair(text) for text in match or ()),
     )
     server = DicomWebServer(
@@ -124,28 +124,13 @@ def _dates(since: datetime | None, until: datetime | None) -> str:
     """Returns a range of dates as DICOM writes it (PS3.4 C.2.2.2.5); empty: any date."""
     if since is None and until is None:
         return ""
+    if since and until and since > until:
+        raise typer.BadParameter("--from is a later day than --to.")
     return "-".join("" if day is None else f"{day:%Y%m%d}" for day in (since, until))
 
 
-def _lines(path: Path | None) -> tuple[str, ...]:
-    from data.errors import InvalidInputError
-
-    if path is None:
-        return ()
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInputError(f"{path} cannot be read as UTF-8 text.") from error
-    numbers = tuple(dict.fromkeys(line.strip() for line in lines if line.strip()))
-    if not numbers:
-        raise InvalidInputError(f"{path} names no patient.")
-    return numbers
-
-
 def _pair(text: str) -> tuple[str, str]:
-    from data.errors import InvalidInputError
-
     name, equals, value = text.partition("=")
     if not equals or not name.strip() or not value.strip():
-        raise InvalidInputError(f"--match wants TAG=VALUE, not {text!r}.")
+        raise typer.BadParameter(f"--match wants TAG=VALUE, not {text!r}.")
     return name.strip(), value.strip()

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from carpal.cli_imports import INTERRUPTED, Refused, app
+from carpal.cli_imports import INTERRUPTED, app
 from carpal.cli_output import AsJson, print_json, settings_of_workspace
+from carpal.import_options import Refused
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,16 +49,11 @@ def import_masks_command(
     """Import hand masks of radiographs that are in the pool already."""
     from rich.console import Console
 
-    from carpal.import_files import RefusedFile, imports_file
+    from carpal.import_files import RefusedFile
 
     settings = settings_of_workspace()
     console = Console(stderr=as_json)
-    place = (
-        RefusedFile.named_by_user(refused)
-        if refused is not None
-        else RefusedFile(imports_file(settings.home, f"masks-{source}", "refused"))
-    )
-    with place as listed:
+    with RefusedFile.of_import(settings.home, f"masks-{source}", refused) as listed:
         try:
             report = _import(settings, folders, source, choose, console, listed)
         except KeyboardInterrupt as error:
@@ -82,11 +78,13 @@ def _import(
     from data.importing.masks import import_masks
     from data.sources.masks import read_masks
     from workers.assembly import image_limits, mask_store, open_ledger
+    from workers.salt import require_same_salt
 
     with (
         open_ledger(settings) as ledger,
         progress_bar(console, f"Masks for {source}", 0) as advance_to,
     ):
+        require_same_salt(ledger, settings.salt)
         return import_masks(
             read_masks(folders, source),
             ledger=ledger,
@@ -101,23 +99,23 @@ def _import(
 
 
 def _tell(report: MaskReport, source: str, listed: RefusedFile, console: Console) -> None:
+    from carpal.import_report import say
+
     matched = report.new + report.known + report.replaced
-
-    def say(text: str) -> None:
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
-
     say(
         f"{matched} radiographs have a mask of these: {report.new} new, {report.known} known "
-        f"already, {report.replaced} replaced."
+        f"already, {report.replaced} replaced.",
+        console,
     )
     if report.unknown:
         names = ", ".join(report.unknown[:SHOWN])
         say(
             f"{len(report.unknown)} masks belong to no radiograph that was imported from {source}, "
-            f"such as {names}."
+            f"such as {names}.",
+            console,
         )
-    say(f"{len(report.refused)} masks refused.")
+    say(f"{len(report.refused)} masks refused.", console)
     for name, reason in report.refused[:SHOWN]:
-        say(f"  {name}: {reason}")
+        say(f"  {name}: {reason}", console)
     if listed.rows:
-        say(f"Refused, each with its reason: {listed.path}")
+        say(f"Refused, each with its reason: {listed.path}", console)

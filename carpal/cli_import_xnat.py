@@ -10,10 +10,10 @@ import typer
 from carpal.cli_imports import app, run_import
 from carpal.cli_output import AsJson, settings_with_secrets
 from carpal.import_files import imports_file
-from carpal.import_options import AgesIn, Force, Refused, ValueOf, columns_of
-from data.errors import InvalidInputError
+from carpal.import_options import AgesIn, Force, Refused, ValueOf, columns_of, names_in
 
 Several = Literal["error", "keepfirst", "keeplast"]
+"""As in `data.sources.xnat_scans`, which takes too long to import for a page of help."""
 
 if TYPE_CHECKING:
     from data.sources.xnat_access import XnatAccess
@@ -76,7 +76,7 @@ def import_xnat(
     query = XnatQuery(
         project,
         ScanRule(scan_type, series, exact, several, resource),
-        subjects=None if subjects is None else _names(subjects),
+        subjects=None if subjects is None else names_in(subjects, "subject"),
         targets=task(settings).targets,
         columns=columns_of(column, value, unit),
         salt=settings.salt,
@@ -103,6 +103,7 @@ def _run(
         refused.parent.mkdir(parents=True, exist_ok=True)
     stem = refused.stem.removesuffix("-refused")
     with MissingLog(refused.with_name(f"{stem}-missing.csv")) as log:
+        log.replace_earlier()
         source = Source("xnat", read_xnat(access, query, log.add))
         try:
             run_import(source, settings, as_json=as_json, force=force, refused_file=refused)
@@ -110,12 +111,3 @@ def _run(
             log.add_failed_downloads(refused)
             if log.counts:
                 typer.echo(log.summary(), err=as_json)
-
-
-def _names(path: Path) -> list[str]:
-    """Returns the lines of a file that are neither empty nor a remark."""
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInputError(f"The list of subjects {path} cannot be read: {error}.") from error
-    return [line for line in lines if line and not line.startswith("#")]

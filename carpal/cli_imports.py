@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from carpal.filling import Source
     from workers.settings import Settings
 
-__all__ = ["Force", "Refused", "app", "run_import"]
-
 app = typer.Typer(
     help="Take radiographs into the pool. Every import can be repeated, and goes on where it was "
     "stopped; what cannot be imported is listed in a CSV file with the reason.",
@@ -252,10 +250,10 @@ def run_import(
     console = Console(stderr=as_json)
     try:
         report = fill_pool(settings, source, console, force=force, refused_file=refused_file)
+        if as_json:
+            print_json(asdict(report))
         show_to_experts(settings, console)
     except KeyboardInterrupt as error:
         raise typer.Exit(INTERRUPTED) from error
-    if as_json:
-        print_json(asdict(report))
     if report.refused:
         raise typer.Exit(1)

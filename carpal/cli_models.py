@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -30,6 +31,23 @@ def list_models(as_json: AsJson = False) -> None:
         for model in registered.models()
     ]
     print_rows(rows, as_json, "There is no model yet.")
+
+
+@app.command()
+def export(
+    model: Annotated[
+        str, typer.Argument(help="champion, challenger, v0003-1a2b3c4d, or a model folder.")
+    ],
+    folder: Annotated[Path, typer.Argument(help="For the result; must not be there yet.")],
+) -> None:
+    """Write a folder that MLflow's and MLServer's servers run without Carpal."""
+    from trainer import pyfunc_export
+    from workers.model_folders import model_folder
+
+    card = pyfunc_export.export(model_folder(settings_of_workspace(), model), folder)
+    typer.echo(
+        f"{card.model_version} is in {folder}: 'mlflow models serve -m {folder}' answers with it."
+    )
 
 
 @app.command()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -49,6 +51,24 @@ def print_rows(rows: list[dict[str, Any]], as_json: bool, none: str) -> None:
         table = Table(*(name.replace("_", " ") for name in rows[0]), box=None)
         for row in rows:
             table.add_row(*(str(value) for value in row.values()))
-        Console().print(table)
+        Console().print(table, markup=False)
     else:
         typer.echo(none)
+
+
+@contextmanager
+def watching(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Shows on a terminal, on standard error, how far something is; yields what is told.
+
+    Args:
+        what: What is done, in one word.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    hidden = not console.is_terminal
+    with Progress(*columns, console=console, disable=hidden, transient=True) as bar:
+        line = bar.add_task("", total=None)
+        yield lambda done, every: bar.update(line, completed=done, total=every)

@@ -33,7 +33,7 @@ def list_versions(as_json: AsJson = False) -> None:
             "expert_labels": v.expert_labels,
             "committed_at": v.committed_at.isoformat(timespec="seconds")
             if as_json
-            else f"{v.committed_at:%Y-%m-%d %H:%M}",
+            else f"{v.committed_at:%Y-%m-%d %H:%M} UTC",
             "commit": v.commit if as_json else v.commit[:12],
         }
         for v in found

@@ -19,6 +19,7 @@ from rich.console import Console
 
 from carpal.demo_report import draw_plot, print_table
 from carpal.filling import phantoms, progress_bar, rsna
+from carpal.processes import only_one
 from carpal.side_workspace import fill_with_truths, side_workspace
 from carpal.simulated_reader import SimulatedReader
 from carpal.up import running_stack
@@ -32,6 +33,7 @@ from workers.promotion import CHAMPION
 from workers.rescoring import SCORED, open_tasks
 from workers.settings import Settings
 
+LOCK = "demo.lock"
 MARKER = "carpal-demo-workspace"
 """A folder is only ever emptied if this file, written by an earlier demo, lies in it."""
 PHANTOM_SIZES = {"pool": 600, "seed_labels": 120, "labels_per_round": 60}
@@ -108,9 +110,15 @@ def run_demo(
 
     Raises:
         InvalidInputError: The options contradict each other or the data folder is not one.
+        StackError: Another demo runs in the workspace.
         CarpalError: A part of the loop failed; the sentence says which.
     """
-    console = console or Console()
+    # The demo's workspace is erased at its start, so its lock lies outside.
+    with only_one(settings.home / LOCK, f"The demo of {settings.home}"):
+        return _run(options, settings, console or Console())
+
+
+def _run(options: DemoOptions, settings: Settings, console: Console) -> DemoSummary:
     began = time.monotonic()
     options = _with_sizes(options)
     settings = _workspace(options, settings)

@@ -39,7 +39,7 @@ def print_table(rounds: Sequence[Round], console: Console) -> None:
         )
     console.print(table)
     for turn in rounds:
-        console.print(f"{turn.version}: {turn.reason}", highlight=False)
+        console.print(f"{turn.version}: {turn.reason}", markup=False, highlight=False)
 
 
 def draw_plot(rounds: Sequence[Round], path: Path) -> None:

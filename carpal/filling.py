@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from carpal.import_files import RefusedFile, imports_file
+from carpal.import_files import RefusedFile
 from carpal.import_report import say, tell_counts, tell_near_duplicates, tell_values
 from data.domain import Split, Target
 from data.errors import InvalidInputError, ServiceUnavailableError
@@ -27,6 +27,7 @@ from data.sources.rsna import read_rsna
 from data.values import format_value, parse_value
 from workers.assembly import open_ledger, pool, task
 from workers.bootstrap import connect
+from workers.salt import require_same_salt
 from workers.settings import Settings
 
 HELD_OUT = frozenset({Split.CALIBRATION, Split.TEST})
@@ -117,7 +118,7 @@ def fill_pool(
     """
     targets = task(settings).targets
     course = _Course()
-    with _list_of_refused(settings, source, refused_file) as refused:
+    with RefusedFile.of_import(settings.home, source.name, refused_file) as refused:
         try:
             report = _import(settings, source, console, targets, course, refused, force)
         except KeyboardInterrupt:
@@ -133,12 +134,6 @@ def fill_pool(
     return report
 
 
-def _list_of_refused(settings: Settings, source: Source, chosen: Path | None) -> RefusedFile:
-    if chosen is not None:
-        return RefusedFile.named_by_user(chosen)
-    return RefusedFile(imports_file(settings.home, source.name, "refused"))
-
-
 def _import(
     settings: Settings,
     source: Source,
@@ -152,6 +147,7 @@ def _import(
         open_ledger(settings) as ledger,
         progress_bar(console, f"Import of {source.name}", source.count) as advance_to,
     ):
+        require_same_salt(ledger, settings.salt)
 
         def advance(done: int) -> None:
             course.done = done

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
 from carpal.growing_table import GrowingTable, open_table
 from data.atomic import storage_error
-from data.errors import InvalidInputError, NotFoundError
 
 FOLDER = "imports"
 """Below the workspace; one pair of files per import."""
+NOT_IN_NAMES = re.compile(r"[^\w-]+")
 REFUSED_COLUMNS = ("name", "reason")
 NEAR_COLUMNS = ("radiograph", "looks_like", "distance", "image", "looks_like_image")
 
@@ -22,39 +23,39 @@ def imports_file(home: Path, source: str, kind: str) -> Path:
 
     Args:
         home: The workspace.
-        source: Name of the source.
+        source: Name of the source; what no file is called after becomes `-`.
         kind: What the file holds.
     """
     began = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-    return home / FOLDER / f"{source}-{began}-{kind}.csv"
+    return home / FOLDER / f"{NOT_IN_NAMES.sub('-', source)}-{began}-{kind}.csv"
 
 
 class RefusedFile(GrowingTable):
     """A CSV file of names and reasons that grows while an import runs."""
 
+    holds = "list of refused items"
+
     def __init__(self, path: Path) -> None:
         super().__init__(path, REFUSED_COLUMNS)
 
     @classmethod
-    def named_by_user(cls, path: Path) -> RefusedFile:
-        """Takes the place that a user chose; the list of an earlier import there is replaced.
+    def of_import(cls, home: Path, source: str, chosen: Path | None) -> RefusedFile:
+        """Returns the list of the import that begins now.
+
+        Args:
+            home: The workspace.
+            source: Name of the source.
+            chosen: Where a user wants it instead of in the workspace; the list of an earlier
+                import there is replaced.
 
         Raises:
-            NotFoundError: Its folder does not exist.
-            InvalidInputError: There is a file that is no such list, which is left alone.
-            StorageError: The earlier list cannot be removed.
+            CarpalError: As `replace_earlier`.
         """
-        if not path.parent.is_dir():
-            raise NotFoundError(f"There is no folder {path.parent} for the list of refused items.")
-        try:
-            if path.exists() and not _is_list_of_refused(path):
-                raise InvalidInputError(
-                    f"{path} exists and is no list of refused items: choose another name."
-                )
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            raise storage_error(error, path) from error
-        return cls(path)
+        if chosen is None:
+            return cls(imports_file(home, source, "refused"))
+        listed = cls(chosen)
+        listed.replace_earlier()
+        return listed
 
     def add(self, name: str, reason: str) -> None:
         """Writes one row.
@@ -79,8 +80,3 @@ def write_near_duplicates(path: Path, rows: Iterable[tuple[str, str, float, Path
             writer.writerows(rows)
     except OSError as error:
         raise storage_error(error, path) from error
-
-
-def _is_list_of_refused(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.readline().strip() == ",".join(REFUSED_COLUMNS).encode()

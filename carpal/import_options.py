@@ -42,6 +42,7 @@ ValueOf = Annotated[
     ),
 ]
 AgesIn = Literal["months", "years"]
+"""As `data.sources.cells.Unit`, which is imported only where a table is read."""
 
 
 def columns_of(
@@ -66,6 +67,28 @@ def columns_of(
         target, word = _parted(said, ":", "--value must be TARGET:WORD=CHOICE")
         spellings[target, word.casefold()] = choice
     return Columns(targets, spellings, unit)
+
+
+def names_in(path: Path, what: str) -> tuple[str, ...]:
+    """Returns the lines of a file, each once, without empty ones and remarks (`# ...`).
+
+    Args:
+        path: Text in UTF-8.
+        what: The names of: `patient`.
+
+    Raises:
+        InvalidInputError: It cannot be read, or names nothing.
+    """
+    from data.errors import InvalidInputError
+
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInputError(f"{path} cannot be read as UTF-8 text.") from error
+    names = tuple(dict.fromkeys(line for line in lines if line and not line.startswith("#")))
+    if not names:
+        raise InvalidInputError(f"{path} names no {what}.")
+    return names
 
 
 def _parted(text: str, mark: str, form: str) -> tuple[str, str]:

@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from carpal.growing_table import GrowingTable
+from carpal.import_files import RefusedFile
 from data.sources.xnat_project import DOWNLOAD_FAILED, Missing
 
 COLUMNS = ("subject", "session", "scan", "what", "detail")
@@ -18,6 +19,8 @@ class MissingLog(GrowingTable):
     Attributes:
         counts: What is missing -> how often.
     """
+
+    holds = "list of what is missing"
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, COLUMNS)
@@ -33,8 +36,12 @@ class MissingLog(GrowingTable):
         self.counts[missing.what] += 1
 
     def add_failed_downloads(self, refused: Path) -> None:
-        """Takes over from the list of what an import refused what could not be downloaded."""
-        if not refused.exists():
+        """Takes over from the list of what an import refused what could not be downloaded.
+
+        Nothing is taken over where there is no such list, or a file of another kind that the import
+        has left alone.
+        """
+        if not RefusedFile(refused).is_there():
             return
         with refused.open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file):

@@ -13,12 +13,14 @@ import json
 import os
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime
+from io import FileIO
 from pathlib import Path
 
 import psutil
 
+from data.atomic import storage_error
 from data.errors import StackError
 
 MARK = "CARPAL_STACK"
@@ -32,27 +34,47 @@ LAST_WORDS_BYTES = 4096
 KILL_LIMIT_S = 5.0
 
 
+def only_stack(home: Path) -> AbstractContextManager[None]:
+    """Holds the workspace's lock, as `only_one` does."""
+    return only_one(home / LOCK, f"The stack of {home}")
+
+
 @contextmanager
-def only_stack(home: Path) -> Iterator[None]:
-    """Holds the workspace's lock; it falls with the process that holds it, however that ends.
+def only_one(path: Path, what: str) -> Iterator[None]:
+    """Holds a lock during the block; it falls with the process that holds it, however that ends.
+
+    Args:
+        path: The lock's file, in a workspace.
+        what: What it is of, for the sentence.
 
     Raises:
-        StackError: Another stack runs on this workspace.
+        StackError: Another process holds it.
+        StorageError: The workspace cannot be written.
     """
-    home.mkdir(parents=True, exist_ok=True)
-    with (home / LOCK).open("a+") as lock:
+    with _opened_lock(path) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
+            holder = lock.read().decode(errors="replace").strip() or "unknown"
             raise StackError(
-                f"The stack of {home} already runs (process {lock.read().strip() or 'unknown'}): "
+                f"{what} already runs (process {holder}): "
                 "stop it first, or choose another workspace with CARPAL_HOME."
             ) from None
-        lock.truncate(0)
-        lock.write(f"{os.getpid()}\n")
-        lock.flush()
+        try:
+            lock.truncate(0)
+            lock.write(f"{os.getpid()}\n".encode())
+        except OSError as error:
+            raise storage_error(error, path) from error
         yield
+
+
+def _opened_lock(path: Path) -> FileIO:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("a+b", buffering=0)
+    except OSError as error:
+        raise storage_error(error, path) from error
 
 
 def launch(

@@ -7,9 +7,10 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from data.runs import Run
+from data.runs import ACTIVE, Run
 from workers.overview import LoopOverview
 
 SHOWN_RUNS = 5
@@ -55,14 +56,21 @@ def show(view: LoopOverview, console: Console) -> None:
     if view.queues is not None:
         waiting = ", ".join(f"{name} {depth}" for name, depth in view.queues.items())
         facts.add_row("Queues", waiting)
-    console.print(facts)
+    console.print(facts, markup=False)
     if view.runs:
         shown = view.runs[-SHOWN_RUNS:]
         console.print(_runs_table(shown, view.champion))
-        newest = shown[-1]
-        console.print(f"{newest.id}: {newest.error or newest.reason}", highlight=False)
+        for run in _explained(shown):
+            said = f"{run.id}: {run.error or run.reason}"
+            console.print(said, markup=False, highlight=False)
     for sentence in view.attention:
-        console.print(f"[yellow]![/yellow] {sentence}", highlight=False)
+        console.print(f"[yellow]![/yellow] {escape(sentence)}", highlight=False)
+
+
+def _explained(runs: list[Run]) -> list[Run]:
+    """Returns the newest run and, while that is under way, the newest that has ended before it."""
+    ended = [run for run in runs if run.state not in ACTIVE]
+    return [run for run in runs if run in (*ended[-1:], runs[-1])]
 
 
 def _runs_table(runs: list[Run], champion: str) -> Table:
@@ -79,7 +87,7 @@ def _runs_table(runs: list[Run], champion: str) -> Table:
             state,
             "–" if mae is None else f"{mae:.1f}",
             run.model_version or "–",
-            "champion" if serves else "",
+            "champion" if serves else "not promoted" if run.promoted is False else "",
         )
     return table
 

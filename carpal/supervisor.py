@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -17,6 +17,7 @@ from typing import Self
 
 from carpal import processes
 from carpal.watch import Report, Service, Watch
+from data.atomic import storage_error
 from data.errors import StackError
 
 __all__ = ["Report", "Service", "Supervisor"]
@@ -163,7 +164,14 @@ class Supervisor:
             for name, watch in self._watches.items()
             if watch.process is not None
         }
-        processes.write_record(self._home, started)
+        self._record(started)
+
+    def _record(self, started: Mapping[str, tuple[int, float]]) -> None:
+        # Without it the stack still runs, and its processes are still known by their mark.
+        try:
+            processes.write_record(self._home, started)
+        except OSError as error:
+            self._report("stack", str(storage_error(error, self._home / processes.RECORD)))
 
     def _end_services(self) -> None:
         living = dict(self._watches)
@@ -177,4 +185,4 @@ class Supervisor:
                     del living[name]
             time.sleep(TICK_S / 2)
         processes.kill_all(processes.members(self._home))
-        processes.write_record(self._home, {})
+        self._record({})

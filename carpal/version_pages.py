@@ -38,7 +38,7 @@ NUMBERS = frozenset(
 def show_inventory(found: Inventory) -> None:
     """Prints what a version holds."""
     console = Console()
-    console.print(found.summary, style="bold", highlight=False)
+    console.print(found.summary, style="bold", markup=False, highlight=False)
     facts = Table.grid(padding=(0, 2))
     facts.add_row("Committed", f"{found.committed_at:%Y-%m-%d %H:%M} UTC as {found.commit}")
     facts.add_row("Because", found.trigger or "–")
@@ -52,16 +52,16 @@ def show_inventory(found: Inventory) -> None:
     twice = found.patients_in_two_splits
     proof = "no patient is in two splits" if twice == 0 else f"{twice} PATIENTS ARE IN TWO SPLITS"
     facts.add_row("Split proof", f"{proof}; splits.csv has SHA-256 {found.splits_sha256}")
-    console.print(facts, highlight=False)
+    console.print(facts, markup=False, highlight=False)
     splits = _table("split", "patients", "radiographs", *_choice_names(found))
     for split in found.splits:
         counts = [_counts(of, "not stated") for of in split.choices.values()]
         splits.add_row(split.split, str(split.patients), str(split.radiographs), *counts)
-    console.print(splits)
+    console.print(splits, markup=False)
     readers = _table("reader", "radiographs")
     for reader, count in found.readers.items():
         readers.add_row(reader, str(count))
-    console.print(readers)
+    console.print(readers, markup=False)
 
 
 def show_diff(pair: VersionPair, changed: VersionDiff, spec: TaskSpec, limit: int) -> None:
@@ -73,12 +73,12 @@ def show_diff(pair: VersionPair, changed: VersionDiff, spec: TaskSpec, limit: in
         for s in changed.by_reader:
             counts = (s.added, s.corrected, s.withdrawn, s.confirmed)
             readers.add_row(s.reader, *(str(count) for count in counts))
-        console.print(readers)
+        console.print(readers, markup=False)
     splits = _table("split", "before", "after", "change")
     for size in changed.splits:
         change = size.after - size.before
         splits.add_row(size.split, str(size.before), str(size.after), f"{change:+d}")
-    console.print(splits)
+    console.print(splits, markup=False)
     _show_corrections(console, changed, limit)
     _show_rows(console, "Withdrawn", changed.withdrawn, spec, limit)
     _show_rows(console, "Added", changed.added, spec, limit)
@@ -140,7 +140,7 @@ def _show_corrections(console: Console, changed: VersionDiff, limit: int) -> Non
         for c in listed:
             key, by = c.radiograph_id[:SHORT_ID], ", ".join(c.readers)
             table.add_row(key, c.target, c.old or "–", c.new or "–", by)
-        console.print(table)
+        console.print(table, markup=False)
     _say_rest(console, len(changed.corrections) - len(listed), "corrected values")
 
 
@@ -155,7 +155,7 @@ def _show_rows(
             cells = [row.get(name) or "–" for name in targets]
             by = row["readers"].replace(";", ", ")
             table.add_row(row["id"][:SHORT_ID], row["split"], *cells, by)
-        console.print(table)
+        console.print(table, markup=False)
     _say_rest(console, len(rows) - len(listed), title.lower())
 
 

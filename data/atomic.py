@@ -6,6 +6,7 @@ import ctypes
 import errno
 import os
 import tempfile
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,13 +18,14 @@ DRAFT_SUFFIX = ".part"
 DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
-def write_file(path: Path, payload: bytes, mode: int = 0o644) -> None:
+def write_file(path: Path, payload: bytes, mode: int = 0o644, *, sync: bool = True) -> None:
     """Writes beside `path`, syncs, and renames over it: a reader sees the old file or the new one.
 
     Args:
         path: The file; its folder is made where it is missing.
         payload: The whole content.
         mode: Permission bits of the file.
+        sync: False: where the power may fail, the caller syncs later or can do without the file.
 
     Raises:
         StorageError: The disk is full or the folder cannot be written.
@@ -36,12 +38,30 @@ def write_file(path: Path, payload: bytes, mode: int = 0o644) -> None:
             file.write(payload)
             file.flush()
             os.fchmod(descriptor, mode)
-            os.fsync(descriptor)
+            if sync:
+                os.fsync(descriptor)
         Path(draft).replace(path)
     except OSError as error:
         with suppress(OSError):
             Path(draft).unlink()
         raise storage_error(error, path) from error
+
+
+def sync_files(paths: Iterable[Path]) -> None:
+    """Returns once these files are on the disk.
+
+    Raises:
+        StorageError: The disk is full or fails.
+    """
+    for path in paths:
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise storage_error(error, path) from error
 
 
 def sync_file_system(folder: Path) -> None:

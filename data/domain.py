@@ -88,6 +88,7 @@ class TaskSpec:
         targets: In the order of the configuration.
         gate: When a model may take over.
         config_xml: The Label Studio labelling configuration, as it stands in the folder.
+        input: The choice target that may be known before and helps to tell the numbers, or None.
     """
 
     name: str
@@ -97,6 +98,7 @@ class TaskSpec:
     targets: tuple[Target, ...]
     gate: GateRule
     config_xml: str = field(repr=False)
+    input: str | None = None
 
     def target(self, name: str) -> Target:
         """Returns the target of that name; raises KeyError if the task has none."""
@@ -189,7 +191,7 @@ class Example:
         path: The image file.
         values: Target name -> value; an absent target trains nothing.
         split: Which part it belongs to.
-        weight: Weight in the loss, > 0.
+        weight: Weight in the loss, > 0: how far the label's readers agree.
         mask: Image that is white where the hand is, or None where there is none.
     """
 
@@ -213,6 +215,10 @@ class Prediction:
         probabilities: Choice target -> choice -> probability, summing to 1.
         confidence: 0..1; the lower, the more is learnt from labelling this radiograph.
         coverage: Promised coverage of the intervals, 0..1.
+        used: Choice target whose value was fed to the numbers -> that value, such as the sex.
+        predicted_inputs: Of `used`, those that the model had to predict itself.
+        novelty: Distance of the film from those learnt, in units of the distance that 99 % of the
+            calibration films keep: above 1 it is unlike them. None: not known.
     """
 
     radiograph_id: str
@@ -222,6 +228,9 @@ class Prediction:
     probabilities: Mapping[str, Mapping[str, float]]
     confidence: float
     coverage: float = 0.9
+    used: Mapping[str, str] = field(default_factory=dict)
+    predicted_inputs: tuple[str, ...] = ()
+    novelty: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ class MaskStore:
 
         Args:
             radiograph_id: See `Radiograph.id`.
-            hand: As large as the radiograph, checked by `image_mask.hand_of`.
+            hand: As large as the radiograph, checked by `data.images.mask.hand_of`.
 
         Raises:
             InvalidInputError: It is not the id of a radiograph.

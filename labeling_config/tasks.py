@@ -65,7 +65,7 @@ def load_task(name_or_folder: str | Path) -> TaskSpec:
     config_xml = _text(folder / CONFIG_FILE)
     layout = read_layout(config_xml, name)
     table = _Table(name, "", _toml(folder / TASK_FILE))
-    table.allow("title", "targets", "gate")
+    table.allow("title", "input", "targets", "gate")
     targets = _targets(layout, table.section("targets"))
     return TaskSpec(
         name=name,
@@ -75,6 +75,7 @@ def load_task(name_or_folder: str | Path) -> TaskSpec:
         targets=targets,
         gate=_gate(table.section("gate"), {t.name: t for t in targets}),
         config_xml=config_xml,
+        input=_input(table, {t.name: t for t in targets}),
     )
 
 
@@ -183,6 +184,13 @@ def _check_condition(target: Target, by_name: Mapping[str, Target], table: _Tabl
             target.name,
             f"is visible when '{other}' is '{value}' ({CONFIG_FILE}), which cannot be chosen",
         )
+
+
+def _input(table: _Table, targets: Mapping[str, Target]) -> str | None:
+    name = table.text("input", "") or None
+    if name is not None and (name not in targets or targets[name].kind != "choice"):
+        table.refuse("input", f"must name a <Choices> of {CONFIG_FILE}, not '{name}'")
+    return name
 
 
 def _gate(table: _Table, targets: Mapping[str, Target]) -> GateRule:

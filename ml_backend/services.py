@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -23,10 +22,9 @@ from ml_backend.metrics import Counters, shared_counters
 from ml_backend.serving import FIRST_LOOK_S, ModelServer, Predictor, Served
 from workers import assembly
 from workers.bootstrap import project_handle
-from workers.policy import Decision, decide
+from workers.overview import LoopOverview, overview
 from workers.promotion import CHAMPION
 from workers.queues import request_reconcile
-from workers.scheduling import loop_state
 from workers.settings import Settings
 
 if TYPE_CHECKING:
@@ -94,7 +92,7 @@ class Services:
         fetch_upload: Reads what was uploaded into Label Studio, by its path below `/data/upload/`.
         reconcile: Asks for a reconcile, saying why; ServiceUnavailableError if nobody can be asked.
         project: Returns the id of the workspace's Label Studio project; None: not joined yet.
-        decision: Returns whether a training would start now, and why or why not.
+        overview: Looks at the loop as `carpal status` does; may take as long.
     """
 
     settings: Settings
@@ -106,7 +104,7 @@ class Services:
     fetch_upload: Callable[[str], bytes]
     reconcile: Callable[[str], object]
     project: Callable[[], int | None]
-    decision: Callable[[], Decision]
+    overview: Callable[[], LoopOverview]
 
 
 def build_services(settings: Settings) -> Services:
@@ -135,9 +133,7 @@ def build_services(settings: Settings) -> Services:
         fetch_upload=lambda path: uploads.read(path, limits.max_bytes),
         reconcile=lambda reason: request_reconcile(settings, reason),
         project=lambda: _project(ledger),
-        decision=lambda: decide(
-            assembly.retrain_policy(settings), loop_state(ledger, datetime.now(UTC))
-        ),
+        overview=lambda: overview(settings, ledger),
     )
 
 

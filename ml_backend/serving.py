@@ -218,7 +218,8 @@ class ModelServer:
             try:
                 self.look()
             except Exception:
-                # The edge of the thread: whatever one look raises, the next is made.
+                # The edge of the thread, where nobody else would notice: the libraries that load a
+                # model raise whatever they like, and after any of it the next look is made.
                 log.exception("Looking for a new champion failed.")
                 self._complain("Looking for a new champion failed unexpectedly; see the log.")
                 pause_s *= SURPRISE_PAUSES
@@ -248,6 +249,7 @@ class ModelServer:
             predictor = self._load(registry.fetch(version, self._cache))
             self._try_out(predictor, version)
         except Exception:
+            # Nothing is handled here: whatever went wrong is counted and goes on its way.
             self._counters.add(MODEL_LOADS, "failed")
             raise
         self._counters.add(MODEL_LOADS, "loaded")

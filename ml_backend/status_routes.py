@@ -23,15 +23,14 @@ def status_routes(services: Services) -> Blueprint:
 
     @routes.get("/")
     def page() -> Response:
-        runs = sorted(services.ledger.runs(), key=lambda run: run.requested_at, reverse=True)
+        view = services.overview()
         answer = make_response(
             render_template(
                 "status.html",
                 spec=services.spec,
                 served=services.models.served,
-                version=services.ledger.latest_version(),
-                decision=services.decision(),
-                runs=runs[:SHOWN_RUNS],
+                view=view,
+                runs=view.runs[: -SHOWN_RUNS - 1 : -1],
                 label_studio=services.settings.label_studio,
             )
         )

@@ -39,13 +39,27 @@ class Band:
         return inside and (self.by is None or truth.get(self.by[0]) == self.by[1])
 
 
-def bands_of(spec: TaskSpec) -> Iterator[Band]:
-    """Yields the bands of the task's gate: by the choice first, then ascending."""
+def bands_of(spec: TaskSpec, split: bool = True) -> Iterator[Band]:
+    """Yields the bands of the task's gate: by the choice first, then ascending.
+
+    Args:
+        spec: The task.
+        split: By the choice too; without it, each range of the true value is one band.
+    """
     rule = spec.gate
     groups: list[tuple[str, str] | None] = [None]
-    if rule.band_by is not None:
+    if split and rule.band_by is not None:
         groups = [(rule.band_by, choice) for choice in spec.target(rule.band_by).choices]
     edges = list(zip(rule.band_edges, rule.band_edges[1:], strict=False))
     for group in groups:
         for i, (low, high) in enumerate(edges):
             yield Band(low, high, i == len(edges) - 1, group)
+
+
+def bands_for(spec: TaskSpec, target: str) -> Iterator[Band]:
+    """Yields the bands in which a target is judged.
+
+    The choice that splits the bands is judged within ranges of the true value alone: within one
+    sex, nothing is known of how well sexes are told apart.
+    """
+    return bands_of(spec, split=target != spec.gate.band_by)

@@ -1,8 +1,9 @@
-"""Confidence intervals of means, by resampling cases."""
+"""Confidence intervals, by resampling cases."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +14,10 @@ SEED = 20170707
 
 _BLOCK = 4_000_000
 
+Numbers = NDArray[np.float64]
 
-def mean_interval(values: NDArray[np.float64], level: float = 0.95) -> tuple[float, float]:
+
+def mean_interval(values: Numbers, level: float = 0.95) -> tuple[float, float]:
     """Returns the percentile bootstrap interval of the mean (Efron & Tibshirani 1993, ch. 13).
 
     For a comparison, `values` are the differences of the same case: a paired bootstrap.
@@ -26,16 +29,36 @@ def mean_interval(values: NDArray[np.float64], level: float = 0.95) -> tuple[flo
     Returns:
         Lower and upper end; not a number where there are no cases.
     """
-    count = len(values)
-    if count == 0:
+    return statistic_interval(len(values), lambda rows: values[rows].mean(axis=1), level)
+
+
+def statistic_interval(
+    cases: int, statistic: Callable[[NDArray[np.int64]], Numbers], level: float = 0.95
+) -> tuple[float, float]:
+    """Returns the percentile bootstrap interval of any statistic of the cases.
+
+    Args:
+        cases: How many there are.
+        statistic: Turns (b, cases) numbers of cases, one row per resample, into (b,) statistics;
+            a resample in which it is not defined is not a number, and is left out.
+        level: Probability between the two ends.
+
+    Returns:
+        Lower and upper end; not a number where there are no cases or nothing is defined.
+    """
+    if cases == 0:
         return math.nan, math.nan
-    rng = np.random.default_rng(SEED)
-    block = max(1, _BLOCK // count)
-    means = np.concatenate(
-        [
-            values[rng.integers(0, count, (min(block, RESAMPLES - start), count))].mean(axis=1)
-            for start in range(0, RESAMPLES, block)
-        ]
-    )
-    low, high = np.quantile(means, ((1 - level) / 2, (1 + level) / 2))
+    found = np.concatenate([statistic(rows) for rows in _resamples(cases)])
+    found = found[np.isfinite(found)]
+    if not len(found):
+        return math.nan, math.nan
+    low, high = np.quantile(found, ((1 - level) / 2, (1 + level) / 2))
     return float(low), float(high)
+
+
+def _resamples(cases: int) -> Iterator[NDArray[np.int64]]:
+    """Yields `RESAMPLES` rows of case numbers, in blocks that fit into memory."""
+    rng = np.random.default_rng(SEED)
+    block = max(1, _BLOCK // cases)
+    for start in range(0, RESAMPLES, block):
+        yield rng.integers(0, cases, (min(block, RESAMPLES - start), cases))

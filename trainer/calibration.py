@@ -7,18 +7,44 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data.domain import Target, Value
-from trainer.raw_outputs import RawOutputs, log_softmax
+from trainer.grouping import Grouping
+from trainer.options import TrainOptions
+from trainer.raw_outputs import Numbers, RawOutputs, log_softmax
 from trainer.targets import counted
 
 MIN_TEMPERATURE_CASES = 20
 TEMPERATURE_RANGE = (0.25, 8.0)
+MIN_BAND_CASES = 30
+"""Calibration cases from which on a band gets an interval of its own."""
+
+MIN_LINE_CASES = 30
+LINE_FOLDS = 5
+SLOPES = (0.8, 1.25)
+"""Lowest and highest slope of a correction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A straight line that corrects a number: `intercept + slope * told`.
+
+    Attributes:
+        intercept: In the target's unit.
+        slope: 1 changes nothing.
+    """
+
+    intercept: float = 0.0
+    slope: float = 1.0
+
+    def corrected(self, told: Numbers) -> Numbers:
+        """Returns corrected numbers, (N,)."""
+        return self.intercept + self.slope * told
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,24 +55,27 @@ class Calibration:
         coverage: Share of the truths that the intervals shall cover, 0..1.
         quantiles: Number target -> half width of the interval, in predicted spreads; infinite
             where there were too few cases: the interval is then the whole range of the target.
+        band_quantiles: The same within bands of the primary target as the model tells it, by the
+            band's name; bands with too few cases are absent, and `quantiles` holds for them.
+        lines: Number target -> what corrects it; absent: nothing does.
         temperatures: Choice target -> what the logits are divided by; 1 changes nothing.
         cases: Target -> calibration cases that had a label for it.
+        usual_distance: Per member, the distance from the films learnt that nearly all calibration
+            films keep (see `trainer.novelty`); None: not known.
     """
 
     coverage: float
     quantiles: Mapping[str, float] = field(default_factory=dict)
+    band_quantiles: Mapping[str, float] = field(default_factory=dict)
+    lines: Mapping[str, Line] = field(default_factory=dict)
     temperatures: Mapping[str, float] = field(default_factory=dict)
     cases: Mapping[str, int] = field(default_factory=dict)
+    usual_distance: tuple[float | None, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Returns it for JSON, which has no infinity: null."""
         finite = {k: None if math.isinf(q) else q for k, q in self.quantiles.items()}
-        return {
-            "coverage": self.coverage,
-            "quantiles": finite,
-            "temperatures": dict(self.temperatures),
-            "cases": dict(self.cases),
-        }
+        return {**asdict(self), "quantiles": finite}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Calibration:
@@ -55,8 +84,11 @@ class Calibration:
         return cls(
             float(content["coverage"]),
             {k: math.inf if q is None else float(q) for k, q in quantiles},
+            {k: float(q) for k, q in content["band_quantiles"].items()},
+            {k: Line(**line) for k, line in content["lines"].items()},
             {k: float(t) for k, t in content["temperatures"].items()},
             {k: int(n) for k, n in content["cases"].items()},
+            tuple(content["usual_distance"]),
         )
 
 
@@ -64,30 +96,70 @@ def calibrate(
     targets: Sequence[Target],
     raw: RawOutputs,
     truths: Sequence[Mapping[str, Value]],
-    coverage: float,
+    options: TrainOptions,
+    grouping: Grouping,
 ) -> Calibration:
-    """Fits intervals and temperatures.
+    """Fits intervals, corrections and temperatures.
 
     Args:
-        targets: The task's targets.
+        targets: The targets that the model tells.
         raw: Outputs for the calibration cases.
         truths: Their labels, in the same order.
-        coverage: Share of the truths that the intervals shall cover, 0..1.
+        options: Coverage, and whether numbers are corrected.
+        grouping: The bands that get an interval of their own, and which case is in which.
     """
-    quantiles, temperatures, cases = {}, {}, {}
+    quantiles, bands, lines, temperatures, cases = {}, {}, {}, {}, {}
     for target in targets:
         labels = [counted(target, row) for row in truths]
         rows = [i for i, label in enumerate(labels) if label is not None]
         cases[target.name] = len(rows)
         known = [labels[i] for i in rows]
-        if target.kind == "number":
-            centre, spread = raw.numbers[target.name]
-            errors = np.abs(np.asarray(known, np.float64) - centre[rows])
-            quantiles[target.name] = conformal_quantile(errors / spread[rows], coverage)
-        else:
+        if target.kind == "choice":
             indices = np.asarray([target.choices.index(str(v)) for v in known], np.int64)
             temperatures[target.name] = fit_temperature(raw.logits[target.name][rows], indices)
-    return Calibration(coverage, quantiles, temperatures, cases)
+            continue
+        truth = np.asarray(known, np.float64)
+        told, spread = (part[rows] for part in raw.numbers[target.name])
+        if options.bias_correction and len(rows) >= MIN_LINE_CASES:
+            lines[target.name] = fit_line(told, truth)
+            told = _cross_corrected(told, truth)
+        scores = np.abs(truth - told) / spread
+        quantiles[target.name] = conformal_quantile(scores, options.coverage)
+        if target.name == grouping.target:
+            line = lines.get(target.name, Line())
+            names = grouping.of(line.corrected(raw.numbers[target.name][0]), raw)
+            bands = _band_quantiles([names[i] for i in rows], scores, options.coverage)
+    return Calibration(options.coverage, quantiles, bands, lines, temperatures, cases)
+
+
+def fit_line(told: Numbers, truth: Numbers) -> Line:
+    """Fits truth = intercept + slope * told by least squares; (N,) each, in the target's unit.
+
+    The slope keeps within `SLOPES`: a model that has learnt nothing must not be blown up.
+    """
+    spread = float(np.var(told))
+    together = float(np.mean((told - told.mean()) * (truth - truth.mean())))
+    slope = min(max(together / spread, SLOPES[0]), SLOPES[1]) if spread > 0 else 1.0
+    return Line(float(truth.mean() - slope * told.mean()), slope)
+
+
+def _cross_corrected(told: Numbers, truth: Numbers) -> Numbers:
+    """Corrects each case by the line of the others, so that intervals are not fitted to it."""
+    corrected = np.empty_like(told)
+    part = np.arange(len(told)) % LINE_FOLDS
+    for fold in range(LINE_FOLDS):
+        line = fit_line(told[part != fold], truth[part != fold])
+        corrected[part == fold] = line.corrected(told[part == fold])
+    return corrected
+
+
+def _band_quantiles(names: Sequence[str], scores: Numbers, coverage: float) -> dict[str, float]:
+    found = {}
+    for name in sorted(set(names) - {""}):
+        inside = scores[np.asarray([n == name for n in names], bool)]
+        if len(inside) >= MIN_BAND_CASES:
+            found[name] = conformal_quantile(inside, coverage)
+    return found
 
 
 def conformal_quantile(scores: NDArray[np.float64], coverage: float) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,18 +17,10 @@ from numpy.typing import NDArray
 from data.domain import Prediction, Target, TaskSpec, Value
 from trainer.bands import bands_of
 from trainer.bootstrap import mean_interval
-from trainer.scores import (
-    BandScore,
-    ChoiceScore,
-    NumberScore,
-    mean,
-    score_choice,
-    score_number,
-)
+from trainer.choice_scores import ChoiceScore
+from trainer.judging import Truths, judge_choice, judge_number, numbers_of
+from trainer.scores import NumberScore, mean
 from trainer.targets import counted
-
-Truths = Mapping[str, Mapping[str, Value]]
-"""Radiograph id -> target -> true value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +66,16 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """Returns it for JSON: the primary target's score, then everything by target."""
-        every = {**asdict(self.main), **asdict(self)}
+        every = {**(asdict(self.main) if self.primary in self.numbers else {}), **asdict(self)}
         every["accuracy"] = {name: score.accuracy for name, score in self.choices.items()}
         return {key: _plain(value) for key, value in every.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Absolute error of the new model minus that of the champion, over the same cases.
+    """What the new model does worse than the champion, over the same cases.
+
+    Of a number it is the absolute error, of a choice the share of wrong answers.
 
     Attributes:
         name: `all`, or see `Band.name`.
@@ -105,12 +99,14 @@ class Comparison:
         bands: Within each band of the truth.
         new_mae: The new model's mean absolute error over the cases that both answered.
         champion_mae: The champion's.
+        choices: Choice target -> difference in the share of wrong answers.
     """
 
     overall: Difference
     bands: tuple[Difference, ...]
     new_mae: float
     champion_mae: float
+    choices: Mapping[str, Difference] = field(default_factory=dict)
 
     @property
     def cases(self) -> int:
@@ -150,27 +146,10 @@ def evaluate(
     """
     numbers, choices = {}, {}
     for target in spec.targets:
-        cases = [k for k in truths if k in predictions and counted(target, truths[k]) is not None]
-        labels = [v for v in (counted(target, row) for row in train_truths) if v is not None]
         if target.kind == "number":
-            told = [k for k in cases if target.name in predictions[k].values]
-            baseline = _baseline(spec, target, train_truths, [truths[k] for k in told])
-            numbers[target.name] = replace(
-                score_number(
-                    _numbers(target, [truths[k] for k in told]),
-                    _numbers(target, [predictions[k].values for k in told]),
-                    [predictions[k].intervals[target.name] for k in told],
-                    baseline,
-                ),
-                promised_coverage=mean([predictions[k].coverage for k in told]),
-                bands=_bands(spec, target, told, predictions, truths),
-            )
+            numbers[target.name] = judge_number(spec, target, predictions, truths, train_truths)
         else:
-            choices[target.name] = score_choice(
-                [str(truths[k][target.name]) for k in cases],
-                [predictions[k].probabilities.get(target.name, {}) for k in cases],
-                [str(label) for label in labels],
-            )
+            choices[target.name] = judge_choice(spec, target, predictions, truths, train_truths)
     return Evaluation(spec.gate.target, numbers, choices, len(truths.keys() - predictions.keys()))
 
 
@@ -195,60 +174,37 @@ def compare(
         if counted(target, truths[k]) is not None
         and all(k in p and target.name in p[k].values for p in (new, champion))
     ]
-    truth = _numbers(target, [truths[k] for k in both])
-    ours = np.abs(_numbers(target, [new[k].values for k in both]) - truth)
-    theirs = np.abs(_numbers(target, [champion[k].values for k in both]) - truth)
+    truth = numbers_of(target, [truths[k] for k in both])
+    ours = np.abs(numbers_of(target, [new[k].values for k in both]) - truth)
+    theirs = np.abs(numbers_of(target, [champion[k].values for k in both]) - truth)
     change = ours - theirs
     bands = []
     for band in bands_of(spec):
         inside = [band.holds(target.name, truths[k]) for k in both]
         bands.append(_difference(band.name, change[np.asarray(inside, bool)]))
-    return Comparison(_difference("all", change), tuple(bands), mean(ours), mean(theirs))
+    choices = {
+        t.name: _wrong_answers(t, new, champion, truths) for t in spec.targets if t.kind == "choice"
+    }
+    return Comparison(_difference("all", change), tuple(bands), mean(ours), mean(theirs), choices)
+
+
+def _wrong_answers(
+    target: Target,
+    new: Mapping[str, Prediction],
+    champion: Mapping[str, Prediction],
+    truths: Truths,
+) -> Difference:
+    both = [
+        (new[k].values.get(target.name), champion[k].values.get(target.name), truth)
+        for k, row in truths.items()
+        if (truth := counted(target, row)) is not None and k in new and k in champion
+    ]
+    change = [float(ours != truth) - float(theirs != truth) for ours, theirs, truth in both]
+    return _difference("all", np.asarray(change, np.float64))
 
 
 def _difference(name: str, change: NDArray[np.float64]) -> Difference:
     return Difference(name, len(change), mean(change), mean_interval(change))
-
-
-def _bands(
-    spec: TaskSpec,
-    target: Target,
-    cases: Sequence[str],
-    predictions: Mapping[str, Prediction],
-    truths: Truths,
-) -> tuple[BandScore, ...]:
-    """Scores the gate's target within each of its bands; other targets have none."""
-    if target.name != spec.gate.target:
-        return ()
-    scores = []
-    for band in bands_of(spec):
-        inside = [k for k in cases if band.holds(target.name, truths[k])]
-        truth = _numbers(target, [truths[k] for k in inside])
-        errors = np.abs(_numbers(target, [predictions[k].values for k in inside]) - truth)
-        scores.append(BandScore(band.name, len(inside), mean(errors), mean_interval(errors)))
-    return tuple(scores)
-
-
-def _baseline(
-    spec: TaskSpec,
-    target: Target,
-    train_truths: Sequence[Mapping[str, Value]],
-    cases: Sequence[Mapping[str, Value]],
-) -> NDArray[np.float64]:
-    """Returns what the mean predictor says of each case: the mean of its group, or of all."""
-    by = spec.gate.band_by
-    learnt = [row for row in train_truths if counted(target, row) is not None]
-    groups: dict[Value | None, list[Mapping[str, Value]]] = {}
-    for row in learnt:
-        groups.setdefault(row.get(by) if by else None, []).append(row)
-    means = {group: mean(_numbers(target, rows)) for group, rows in groups.items()}
-    overall = mean(_numbers(target, learnt))
-    told = [means.get(row.get(by) if by else None, overall) for row in cases]
-    return np.asarray(told, np.float64)
-
-
-def _numbers(target: Target, rows: Sequence[Mapping[str, Value]]) -> NDArray[np.float64]:
-    return np.asarray([row[target.name] for row in rows], np.float64)
 
 
 def _plain(value: Any) -> Any:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from data.domain import Target
 from data.errors import ModelError
+from trainer.heads import Head
 from trainer.network import Network
-from trainer.raw_outputs import RawOutputs, to_units
-from trainer.targets import Norm, outputs_of
+from trainer.raw_outputs import RawOutputs, mean_of_views, to_units
+from trainer.views import AS_IT_IS, View, show
 
-CHUNK = 8
+CHUNK = {"cpu": 8, "cuda": 64}
 """Images that pass the network together, always: shorter chunks are filled up with black.
 
 Convolutions choose their order of summation by the batch's shape, so with a fixed shape an image
@@ -24,35 +25,35 @@ gets the same answer alone and among others (on the same hardware and library ve
 
 def run(
     network: Network,
-    targets: Sequence[Target],
-    norms: Mapping[str, Norm],
+    heads: Sequence[Head],
     squares: NDArray[np.uint8],
     device: torch.device,
+    known: NDArray[np.float32] | None = None,
+    views: Sequence[View] = AS_IT_IS,
 ) -> RawOutputs:
     """Computes the raw outputs of every square.
 
     Args:
         network: In any mode; it is put into evaluation mode.
-        targets: In the order of the network's heads.
-        norms: The normalisation of the number targets.
+        heads: The network's heads.
         squares: (N, S, S) grey, as `data.images.preparation.prepare` makes them.
         device: Where the network lives.
+        known: (N, choices) as `targets.encode_known` makes it; None: nothing is known.
+        views: What the answer is the mean of.
 
     Raises:
         ModelError: An output is not finite.
     """
     network.eval()
-    parts: list[list[NDArray[np.float32]]] = [[] for _ in targets]
+    size = CHUNK.get(device.type, CHUNK["cpu"])
+    parts = []
     with torch.inference_mode():
-        for start in range(0, len(squares), CHUNK):
-            chunk = np.ascontiguousarray(squares[start : start + CHUNK])
-            for part, values in zip(parts, _chunk(network, chunk, device), strict=True):
-                part.append(values)
-    joined = [
-        np.concatenate([np.zeros((0, outputs_of(target)), np.float32), *part])
-        for target, part in zip(targets, parts, strict=True)
-    ]
-    return to_units(targets, joined, norms)
+        for start in range(0, max(len(squares), 1), size):
+            rows = slice(start, start + size)
+            chunk = _filled(squares[rows], size)
+            told = None if known is None else _filled(known[rows], size)
+            parts.append(_chunk(network, heads, chunk, told, device, views))
+    return _cut(_joined(parts), len(squares))
 
 
 def choose_device(name: str) -> torch.device:
@@ -70,10 +71,47 @@ def choose_device(name: str) -> torch.device:
 
 
 def _chunk(
-    network: Network, squares: NDArray[np.uint8], device: torch.device
-) -> list[NDArray[np.float32]]:
-    padded = np.zeros((CHUNK, *squares.shape[1:]), np.uint8)
-    padded[: len(squares)] = squares
-    pixels = torch.from_numpy(padded).to(device).unsqueeze(1).float() / 255
-    outputs = network(pixels)
-    return [output[: len(squares)].cpu().numpy() for output in outputs]
+    network: Network,
+    heads: Sequence[Head],
+    squares: Tensor,
+    known: Tensor | None,
+    device: torch.device,
+    views: Sequence[View],
+) -> RawOutputs:
+    pixels = squares.to(device).unsqueeze(1).float() / 255
+    told = None if known is None else known.to(device)
+    answers = []
+    for view in views:
+        outputs = network(show(pixels, view), told)
+        groups = [group.cpu().numpy() for group in outputs.heads]
+        answers.append(to_units(heads, groups, outputs.features.cpu().numpy()))
+    return mean_of_views(answers)
+
+
+def _filled(rows: NDArray[np.generic], size: int) -> Tensor:
+    padded = np.zeros((size, *rows.shape[1:]), rows.dtype)
+    padded[: len(rows)] = rows
+    return torch.from_numpy(padded)
+
+
+def _joined(parts: Sequence[RawOutputs]) -> RawOutputs:
+    first = parts[0]
+    return RawOutputs(
+        {
+            name: (
+                np.concatenate([part.numbers[name][0] for part in parts]),
+                np.concatenate([part.numbers[name][1] for part in parts]),
+            )
+            for name in first.numbers
+        },
+        {name: np.concatenate([part.logits[name] for part in parts]) for name in first.logits},
+        np.concatenate([part.features for part in parts]),
+    )
+
+
+def _cut(raw: RawOutputs, count: int) -> RawOutputs:
+    return RawOutputs(
+        {name: (c[:count], s[:count]) for name, (c, s) in raw.numbers.items()},
+        {name: logits[:count] for name, logits in raw.logits.items()},
+        raw.features[:count],
+    )

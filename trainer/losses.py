@@ -4,13 +4,66 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 from torch.nn import functional
 
-from data.domain import Target
-from trainer.targets import LOG_SPREAD_RANGE
+from trainer.heads import LOG_SPREAD_RANGE, Head
 
 _TINY = 1e-6
+
+
+class Loss(nn.Module):
+    """The sum of the targets' losses, each with its weight.
+
+    Args:
+        heads: The heads, in the order of the network's outputs.
+        learned: Learn the weights: each loss is divided by its own variance, whose logarithm is
+            added so that it does not grow without end (Kendall, Gal & Cipolla 2018, "Multi-task
+            learning using uncertainty to weigh losses", section 3.2). The task's weights are then
+            where the learning starts.
+    """
+
+    def __init__(self, heads: Sequence[Head], learned: bool = False) -> None:
+        super().__init__()
+        self.heads = tuple(heads)
+        weights = torch.tensor([head.target.loss_weight for head in heads])
+        self.log_variances = nn.Parameter(-weights.log()) if learned else None
+        self.register_buffer("weights", weights, persistent=False)
+        for i, head in enumerate(heads):
+            self.register_buffer(f"bins{i}", torch.tensor(head.bins), persistent=False)
+
+    def forward(self, outputs: Sequence[Tensor], labels: Tensor, case_weights: Tensor) -> Tensor:
+        """Adds up the targets' weighted mean losses over the labels that are there.
+
+        Args:
+            outputs: One (N, outputs) tensor per target.
+            labels: (N, targets) as `targets.encode` makes them; NaN trains nothing.
+            case_weights: (N,) weight of each case, > 0.
+
+        Returns:
+            One number.
+        """
+        means = torch.stack(
+            [self._mean(i, outputs[i], labels[:, i], case_weights) for i in range(len(self.heads))]
+        )
+        if self.log_variances is None:
+            return (means * self.get_buffer("weights")).sum()
+        return (means * (-self.log_variances).exp() + self.log_variances).sum()
+
+    def _mean(self, number: int, outputs: Tensor, labels: Tensor, case_weights: Tensor) -> Tensor:
+        # Masked instead of selected: a selection would make a GPU wait for its count.
+        counted = (~labels.isnan()).float() * case_weights
+        wanted = labels.nan_to_num(0.0)
+        head = self.heads[number]
+        if head.target.kind == "choice":
+            losses = functional.cross_entropy(outputs, wanted.long(), reduction="none")
+        elif head.bins:
+            bins = self.get_buffer(f"bins{number}")
+            losses = distribution_loss(outputs, wanted, bins, head.label_spread)
+        else:
+            losses = laplace_nll(outputs, wanted)
+        return (losses * counted).sum() / counted.sum().clamp(min=_TINY)
 
 
 def laplace_nll(outputs: Tensor, labels: Tensor) -> Tensor:
@@ -31,28 +84,23 @@ def laplace_nll(outputs: Tensor, labels: Tensor) -> Tensor:
     return (outputs[:, 0] - labels).abs() * (-log_spread).exp() + log_spread
 
 
-def batch_loss(
-    targets: Sequence[Target], outputs: Sequence[Tensor], labels: Tensor, weights: Tensor
-) -> Tensor:
-    """Adds up the targets' weighted mean losses over the labels that are there.
+def distribution_loss(logits: Tensor, labels: Tensor, bins: Tensor, spread: float) -> Tensor:
+    """Cross-entropy with a label spread over the bins, and the absolute error of the expectation.
+
+    The label is a Laplace distribution around the truth (label distribution learning, Geng 2016;
+    the expectation as answer and its error as second term: Gao et al. 2018, "Age estimation using
+    expectation of label distribution learning").
 
     Args:
-        targets: The task's targets.
-        outputs: One (N, outputs) tensor per target.
-        labels: (N, targets) as `targets.encode` makes them; NaN trains nothing.
-        weights: (N,) weight of each case, > 0.
+        logits: (N, B).
+        labels: (N,) normalised.
+        bins: (B,) normalised values of the bins.
+        spread: Of a label, normalised, > 0.
 
     Returns:
-        One number.
+        (N,) losses.
     """
-    total = weights.new_zeros(())
-    for i, target in enumerate(targets):
-        # Masked instead of selected: a selection would make a GPU wait for its count.
-        known = (~labels[:, i].isnan()).float() * weights
-        wanted = labels[:, i].nan_to_num(0.0)
-        if target.kind == "number":
-            losses = laplace_nll(outputs[i], wanted)
-        else:
-            losses = functional.cross_entropy(outputs[i], wanted.long(), reduction="none")
-        total = total + target.loss_weight * (losses * known).sum() / known.sum().clamp(min=_TINY)
-    return total
+    wanted = (-(bins - labels[:, None]).abs() / spread).softmax(1)
+    log_chances = logits.log_softmax(1)
+    expected = (log_chances.exp() * bins).sum(1)
+    return -(wanted * log_chances).sum(1) + (expected - labels).abs()

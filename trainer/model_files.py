@@ -11,119 +11,49 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as read_tensors
 from safetensors.torch import save as write_tensors
 from torch import Tensor
 
 from data.atomic import storage_error
-from data.domain import Target, TaskSpec
 from data.errors import ModelError, TrainingError
-from data.images.preparation import Preparation
-from trainer.calibration import Calibration
+from trainer.earlier_formats import EARLIER, card_of_today, tensors_of_today
+from trainer.model_card import FORMAT, ModelCard
 from trainer.network import Network
-from trainer.options import TrainOptions
-from trainer.targets import Norm, outputs_of
+from trainer.novelty import Familiar
 
 WEIGHTS = "model.safetensors"
 CARD = "model.json"
-FORMAT = "carpal-model-1"
-LIBRARIES = ("torch", "timm", "lightning", "numpy", "opencv-python-headless", "Pillow")
+FAMILIAR = "familiar."
+"""Beginning of the names, within a member, of what `trainer.novelty` has fitted."""
 
 
 @dataclass(frozen=True, slots=True)
-class ModelCard:
-    """What stands in `model.json`.
+class Part:
+    """What of a member is kept as tensors.
 
     Attributes:
-        task: Name of the task folder.
-        targets: The task's targets as they were at training, in the order of the heads.
-        primary: The target that the gate judges by.
-        options: How the model was trained.
-        norms: Normalisation of the number targets.
-        calibration: Intervals and temperatures.
-        preparation: How films are prepared, in training and for every prediction.
-        preparation_code: `pixels.preparation_id` of the modules that did it at training.
-        dataset_version: Dataset version that it learnt from.
-        provenance: Git commits and whatever else the caller wants kept.
-        libraries: Library -> version at training.
-        counts: Cases that were trained on, held out to choose the epoch, and calibrated on.
-        started_from: Model version of the first weights; empty: random ones.
-        history: Per epoch: `epoch`, `loss`, and `validation_mae` where there was a validation.
-        model_version: `<dataset_version>-<8 hexadecimal digits>`; empty until it was saved.
-        content_hash: SHA-256 over weights and card; empty until it was saved.
+        network: The trained network.
+        familiar: The cloud of the films that it learnt from; None: they were too few.
     """
 
-    task: str
-    targets: tuple[Target, ...]
-    primary: str
-    options: TrainOptions
-    norms: Mapping[str, Norm]
-    calibration: Calibration
-    preparation: Preparation
-    preparation_code: str
-    dataset_version: str
-    provenance: Mapping[str, str]
-    libraries: Mapping[str, str]
-    counts: Mapping[str, int]
-    started_from: str
-    history: tuple[Mapping[str, float], ...]
-    model_version: str = ""
-    content_hash: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """Returns the content of `model.json`."""
-        return {
-            **asdict(replace(self, calibration=None)),  # type: ignore[arg-type]
-            "calibration": self.calibration.to_json(),
-            "format": FORMAT,
-        }
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> ModelCard:
-        """Reads what `to_json` returned.
-
-        Raises:
-            KeyError: A part is missing.
-            TypeError: A part has the wrong type or is unknown.
-            ValueError: A part has an impossible value.
-        """
-        rest = {k: v for k, v in with_preparation(content).items() if k != "format"}
-        return cls(
-            **rest
-            | {
-                "preparation": Preparation.from_json(rest["preparation"]),
-                "targets": tuple(_target(item) for item in content["targets"]),
-                "options": TrainOptions.from_mapping(rest["options"]),
-                "norms": {k: Norm(**v) for k, v in content["norms"].items()},
-                "calibration": Calibration.from_json(content["calibration"]),
-                "history": tuple(content["history"]),
-            }
-        )
-
-    def network(self) -> Network:
-        """Makes the network that the weights belong to, with random weights.
-
-        Raises:
-            TrainingError: timm does not have the backbone.
-        """
-        options = self.options
-        outputs = [outputs_of(target) for target in self.targets]
-        return Network(options.backbone, options.image_size, options.dropout, outputs)
+    network: Network
+    familiar: Familiar | None = None
 
 
-def save_model(folder: Path, network: Network, card: ModelCard) -> ModelCard:
+def save_model(folder: Path, parts: Sequence[Part], card: ModelCard) -> ModelCard:
     """Writes a model folder, wholly or not at all.
 
     Args:
         folder: What shall hold the model; replaced if it is there.
-        network: The trained network, on any device.
+        parts: One for each of the card's members.
         card: Everything else; its version and hash are filled in.
 
     Returns:
@@ -132,9 +62,9 @@ def save_model(folder: Path, network: Network, card: ModelCard) -> ModelCard:
     Raises:
         StorageError: The disk is full or the folder cannot be written.
     """
-    # safetensors wants each tensor's numbers in the order of its axes.
-    tensors = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
-    weights = write_tensors(tensors)
+    weights = write_tensors(
+        {f"{i}.{k}": v for i, part in enumerate(parts) for k, v in part_tensors(part).items()}
+    )
     digest = content_hash(weights, card.to_json())
     card = replace(card, model_version=f"{card.dataset_version}-{digest[:8]}", content_hash=digest)
     text = json.dumps(card.to_json(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
@@ -152,23 +82,21 @@ def save_model(folder: Path, network: Network, card: ModelCard) -> ModelCard:
     return card
 
 
-def load_model(folder: Path) -> tuple[Network, ModelCard]:
+def load_model(folder: Path) -> tuple[tuple[Part, ...], ModelCard]:
     """Reads a model folder and checks that it is what its version names.
 
     Returns:
-        The network on the CPU in evaluation mode, and its card.
+        The parts, on the CPU and in evaluation mode, and the card.
 
     Raises:
         ModelError: A file is missing, unreadable or altered.
     """
     card, weights = check_model(folder)
     try:
-        network = card.network()
-        tensors: dict[str, Tensor] = read_tensors(weights)
-        network.load_state_dict(tensors)
-    except (TrainingError, SafetensorError, RuntimeError) as error:
+        tensors = tensors_of_today(read_tensors(weights))
+        return tuple(_part(card, i, tensors) for i in range(len(card.members))), card
+    except (TrainingError, SafetensorError, RuntimeError, KeyError) as error:
         raise ModelError(f"The weights in {folder} do not fit their {CARD}: {error}") from error
-    return network.eval(), card
 
 
 def check_model(folder: Path) -> tuple[ModelCard, bytes]:
@@ -185,12 +113,12 @@ def check_model(folder: Path) -> tuple[ModelCard, bytes]:
         content = json.loads((folder / CARD).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ModelError(f"There is no readable model in {folder}: {error}.") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    if not isinstance(content, dict) or content.get("format") not in (FORMAT, *EARLIER):
         raise ModelError(f"{folder / CARD} is not of the form {FORMAT}.")
     if content_hash(weights, content) != content.get("content_hash"):
         raise ModelError(f"The model in {folder} was altered after training: fetch it anew.")
     try:
-        card = ModelCard.from_json(content)
+        card = ModelCard.from_json(card_of_today(content))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelError(f"{folder / CARD} is incomplete: {error}.") from error
     if card.model_version != f"{card.dataset_version}-{card.content_hash[:8]}":
@@ -198,37 +126,14 @@ def check_model(folder: Path) -> tuple[ModelCard, bytes]:
     return card, weights
 
 
-def require_task(card: ModelCard, spec: TaskSpec) -> None:
-    """Makes sure that a model answers what a task asks.
-
-    Raises:
-        ModelError: It was trained for another task, or the task's targets have changed since.
-    """
-    if card.task != spec.name:
-        raise ModelError(
-            f"{card.model_version} is a model of the task {card.task}, not of {spec.name}."
-        )
-    if [_meaning(t) for t in card.targets] != [_meaning(t) for t in spec.targets]:
-        raise ModelError(
-            f"The targets of {spec.name} have changed since {card.model_version} was trained: "
-            "train a new model."
-        )
-
-
-def with_preparation(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Completes a card that was written before `preparation` said how films are prepared.
-
-    Such models were trained on films without their plain borders, and of those they are asked.
-    """
-    if not isinstance(content["preparation"], str):
-        return dict(content)
-    options = {"crop": "plain", **content["options"]}
-    return {
-        **content,
-        "options": options,
-        "preparation": Preparation(options["image_size"], "plain").to_json(),
-        "preparation_code": content["preparation"],
-    }
+def part_tensors(part: Part) -> dict[str, Tensor]:
+    """Returns the tensors of a member by name, as they are written."""
+    # safetensors wants each tensor's numbers in the order of its axes.
+    tensors = {k: v.detach().cpu().contiguous() for k, v in part.network.state_dict().items()}
+    if part.familiar is not None:
+        arrays = part.familiar.to_arrays()
+        tensors |= {f"{FAMILIAR}{k}": torch.from_numpy(v) for k, v in arrays.items()}
+    return tensors
 
 
 def content_hash(weights: bytes, card: Mapping[str, Any]) -> str:
@@ -241,26 +146,16 @@ def content_hash(weights: bytes, card: Mapping[str, Any]) -> str:
     return hashlib.sha256(hashlib.sha256(weights).digest() + text.encode()).hexdigest()
 
 
-def library_versions() -> dict[str, str]:
-    """Returns the versions of the libraries that a model's numbers depend on."""
-    return {name: version(name) for name in LIBRARIES}
-
-
-def _meaning(target: Target) -> tuple[Any, ...]:
-    """What has to be the same for a head to answer a target."""
-    number = (target.minimum, target.maximum, target.unit)
-    return target.name, target.kind, number, target.choices, target.applies_when
-
-
-def _target(content: Mapping[str, Any]) -> Target:
-    condition = content["applies_when"]
-    return Target(
-        **dict(content)
-        | {
-            "choices": tuple(content["choices"]),
-            "applies_when": tuple(condition) if condition is not None else None,
-        }
-    )
+def _part(card: ModelCard, number: int, tensors: Mapping[str, Tensor]) -> Part:
+    own = {
+        k.removeprefix(f"{number}."): v for k, v in tensors.items() if k.startswith(f"{number}.")
+    }
+    arrays = {k.removeprefix(FAMILIAR): v for k, v in own.items() if k.startswith(FAMILIAR)}
+    network = card.network(card.members[number])
+    network.load_state_dict({k: v for k, v in own.items() if not k.startswith(FAMILIAR)})
+    named = {name: tensor.numpy() for name, tensor in arrays.items()}
+    familiar = Familiar.from_arrays(named) if named else None
+    return Part(network.eval(), familiar)
 
 
 def _write_synced(path: Path, payload: bytes) -> None:

@@ -26,7 +26,9 @@ from data.images import box as image_box
 from data.images import crop as image_crop
 from data.images import decoding as images
 from data.images import edges as image_edges
+from data.images import markers as image_markers
 from data.images import preparation as image_preparation
+from data.images import window as image_window
 from data.images.preparation import Preparation
 from trainer.options import TrainOptions
 
@@ -36,7 +38,16 @@ KEPT_STORES = 3
 """Stores that stay on the disk: those used last. 12,611 films of 512 pixels take 3.3 GB each."""
 
 LOCK = "lock"
-PREPARING = (images, image_box, image_edges, image_crop, image_preparation, masks)
+PREPARING = (
+    images,
+    image_box,
+    image_edges,
+    image_crop,
+    image_markers,
+    image_window,
+    image_preparation,
+    masks,
+)
 """The modules that decide about pixels: another version of one of them makes a new store."""
 
 Square = NDArray[np.uint8]
@@ -67,6 +78,7 @@ def preparation_of(options: TrainOptions) -> Preparation:
         mask_crop=options.mask_crop,
         background=options.background,
         mask_edge=options.mask_edge,
+        exposure=options.exposure,
     )
 
 
@@ -214,11 +226,26 @@ def prepare_file(
     Returns:
         (size, size) grey, or why there is none.
     """
+    prepared = prepare_image(film, [preparation], limits)
+    return prepared if isinstance(prepared, ImageError) else prepared[preparation]
+
+
+def prepare_image(
+    film: Film,
+    preparations: Sequence[Preparation],
+    limits: images.ImageLimits = images.DEFAULT_LIMITS,
+) -> dict[Preparation, Square] | ImageError:
+    """Reads one image file once and prepares it in several ways.
+
+    Returns:
+        Preparation -> (size, size) grey, or why there is none.
+    """
     try:
         mask = None
-        if preparation.needs_mask and film.mask is not None:
+        if film.mask is not None and any(p.needs_mask for p in preparations):
             mask = masks.read_mask(film.mask, limits)
-        return image_preparation.prepare(images.read_grey(film.path, limits), preparation, mask)
+        grey = images.read_grey(film.path, limits)
+        return {p: image_preparation.prepare(grey, p, mask) for p in preparations}
     except ImageError as error:
         return error
 

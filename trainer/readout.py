@@ -1,16 +1,19 @@
-"""From the network's raw outputs to a `Prediction`."""
+"""From the networks' raw outputs to a `Prediction`."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data.domain import Prediction, Target, Value
-from trainer.calibration import Calibration
+from trainer.calibration import Calibration, Line
+from trainer.grouping import Grouping
+from trainer.heads import limits
 from trainer.raw_outputs import RawOutputs, log_softmax
 from trainer.targets import applies
 
@@ -20,71 +23,131 @@ DECIMALS = 2
 PROBABILITY_DECIMALS = 4
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What has to be known of a model to read its answers.
+
+    Attributes:
+        targets: The targets that it tells.
+        primary: The target that decides the confidence most.
+        calibration: Fitted on the calibration split.
+        model_version: Version of the model.
+        input: The choice target that is fed to the numbers; None: none is.
+        predicts_input: Where the input is not known, the model's own answer is fed.
+    """
+
+    targets: Sequence[Target]
+    primary: str
+    calibration: Calibration
+    model_version: str
+    input: str | None = None
+    predicts_input: bool = False
+
+
 def predictions(
-    targets: Sequence[Target],
-    primary: str,
+    asked: Asked,
     raw: RawOutputs,
-    calibration: Calibration,
     ids: Sequence[str],
-    model_version: str,
+    grouping: Grouping,
+    known: Sequence[Mapping[str, str]] | None = None,
+    novelty: NDArray[np.float64] | None = None,
 ) -> list[Prediction]:
     """Makes one prediction per case.
 
     A target that does not apply, given the predicted values of the others, is left out.
 
     Args:
-        targets: The task's targets.
-        primary: The target that decides the confidence most (`GateRule.target`).
+        asked: The model.
         raw: Outputs of N cases.
-        calibration: Fitted on the calibration split.
         ids: (N,) radiograph ids.
-        model_version: Version of the model that says so.
+        grouping: The bands whose intervals are their own.
+        known: (N,) target -> value that was fed; None: nothing was known.
+        novelty: (N,) see `Prediction.novelty`; None: not known.
     """
+    calibration = asked.calibration
     chances = {
         name: np.exp(log_softmax(logits / calibration.temperatures.get(name, 1.0)))
         for name, logits in raw.logits.items()
     }
-    return [
-        _prediction(
-            targets,
-            primary,
-            {name: (float(c[row]), float(s[row])) for name, (c, s) in raw.numbers.items()},
-            {t.name: _probabilities(t, chances[t.name][row]) for t in targets if t.choices},
-            calibration,
-            Prediction(radiograph_id, model_version, {}, {}, {}, 0.0, calibration.coverage),
+    centres = {
+        name: calibration.lines.get(name, Line()).corrected(centre)
+        for name, (centre, _) in raw.numbers.items()
+    }
+    primary = centres.get(grouping.target)
+    bands = [""] * len(ids) if primary is None else grouping.of(primary, raw)
+    made = []
+    for row, radiograph_id in enumerate(ids):
+        case = _Case(
+            {n: (float(centres[n][row]), float(s[row])) for n, (_, s) in raw.numbers.items()},
+            {t.name: _probabilities(t, chances[t.name][row]) for t in asked.targets if t.choices},
+            bands[row],
         )
-        for row, radiograph_id in enumerate(ids)
-    ]
+        empty = Prediction(
+            radiograph_id, asked.model_version, {}, {}, {}, 0.0, calibration.coverage
+        )
+        made.append(
+            replace(
+                _prediction(asked, case, empty),
+                novelty=None if novelty is None else round(float(novelty[row]), DECIMALS),
+                **_fed(asked, case, known[row] if known is not None else {}),
+            )
+        )
+    return made
 
 
-def _prediction(
-    targets: Sequence[Target],
-    primary: str,
-    numbers: Mapping[str, tuple[float, float]],
-    probabilities: Mapping[str, Mapping[str, float]],
-    calibration: Calibration,
-    empty: Prediction,
-) -> Prediction:
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """What a model says of one film.
+
+    Number -> (centre, spread), choice -> class -> probability, and the band that this puts it in.
+    """
+
+    numbers: Mapping[str, tuple[float, float]]
+    probabilities: Mapping[str, Mapping[str, float]]
+    band: str
+
+
+def _prediction(asked: Asked, case: _Case, empty: Prediction) -> Prediction:
     values: dict[str, Value] = {
-        name: max(chance, key=chance.__getitem__) for name, chance in probabilities.items()
+        name: max(chance, key=chance.__getitem__) for name, chance in case.probabilities.items()
     }
     intervals: dict[str, tuple[float, float]] = {}
-    for target in targets:
+    for target in asked.targets:
         if target.kind == "number":
-            centre, spread = numbers[target.name]
+            centre, _ = case.numbers[target.name]
             values[target.name] = round(_within(target, centre), DECIMALS)
-            reach = calibration.quantiles.get(target.name, math.inf) * spread
+            reach = _reach(asked, case, target)
             intervals[target.name] = _interval(target, centre, reach)
-    kept = {t.name for t in targets if applies(t, values)}
-    tops = [max(p.values()) for name, p in probabilities.items() if name in kept]
-    width = _relative_width(targets, primary, numbers, calibration)
+    kept = {t.name for t in asked.targets if applies(t, values)}
+    tops = [max(p.values()) for name, p in case.probabilities.items() if name in kept]
     return replace(
         empty,
-        values={t.name: values[t.name] for t in targets if t.name in kept},
+        values={t.name: values[t.name] for t in asked.targets if t.name in kept},
         intervals={k: v for k, v in intervals.items() if k in kept},
-        probabilities={k: v for k, v in probabilities.items() if k in kept},
-        confidence=confidence(width, tops),
+        probabilities={k: v for k, v in case.probabilities.items() if k in kept},
+        confidence=confidence(_relative_width(asked, case), tops),
     )
+
+
+def _reach(asked: Asked, case: _Case, target: Target) -> float:
+    """Returns half the width of the interval of a number target."""
+    quantile = asked.calibration.quantiles.get(target.name, math.inf)
+    if target.name == asked.primary:
+        quantile = asked.calibration.band_quantiles.get(case.band, quantile)
+    return quantile * case.numbers[target.name][1]
+
+
+def _fed(asked: Asked, case: _Case, known: Mapping[str, str]) -> dict[str, Any]:
+    """Returns what was fed to the numbers, and whether the model had to predict it."""
+    if asked.input is None:
+        return {}
+    if asked.input in known:
+        return {"used": {asked.input: known[asked.input]}}
+    if not asked.predicts_input:
+        return {}
+    chance = case.probabilities[asked.input]
+    told = max(chance, key=chance.__getitem__)
+    return {"used": {asked.input: told}, "predicted_inputs": (asked.input,)}
 
 
 def confidence(relative_width: float, top_probabilities: Sequence[float]) -> float:
@@ -104,31 +167,19 @@ def confidence(relative_width: float, top_probabilities: Sequence[float]) -> flo
     return round(min(max((1 - relative_width) * mean, 0.0), 1.0), PROBABILITY_DECIMALS)
 
 
-def _relative_width(
-    targets: Sequence[Target],
-    primary: str,
-    numbers: Mapping[str, tuple[float, float]],
-    calibration: Calibration,
-) -> float:
-    for target in targets:
-        if target.name == primary and target.kind == "number":
-            centre, spread = numbers[primary]
-            quantile = calibration.quantiles.get(primary, math.inf)
-            if math.isinf(quantile):
+def _relative_width(asked: Asked, case: _Case) -> float:
+    for target in asked.targets:
+        if target.name == asked.primary and target.kind == "number":
+            centre, spread = case.numbers[target.name]
+            reach = _reach(asked, case, target)
+            if math.isinf(reach):
                 # Too few calibration cases for a promise, but cases can still be ranked: the
                 # Laplace distribution's own quantile of |y - centre| / spread.
-                quantile = -math.log(1 - calibration.coverage)
-            low, high = _interval(target, centre, quantile * spread)
+                reach = -math.log(1 - asked.calibration.coverage) * spread
+            low, high = _interval(target, centre, reach)
             lowest, highest = limits(target)
             return (high - low) / (highest - lowest)
     return 0.0
-
-
-def limits(target: Target) -> tuple[float, float]:
-    """Returns the lowest and highest value of a number target."""
-    if target.minimum is None or target.maximum is None:
-        raise ValueError(f"the number target {target.name} has no minimum and maximum")
-    return target.minimum, target.maximum
 
 
 def _within(target: Target, value: float) -> float:

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.errors import ModelError, NotFoundError
-from trainer.registry_runs import ARTEFACTS, RunLog
+from trainer.registry_numbers import Dataset, curves_of
+from trainer.registry_runs import ARTEFACTS, LOGS, REPORT, RunLog
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -70,22 +71,33 @@ class Registry:
         self._known: dict[int, ModelRef] = {}
 
     def record(
-        self, folder: Path, metrics: Mapping[str, Any], tags: Mapping[str, str] | None = None
+        self,
+        folder: Path,
+        metrics: Mapping[str, Any],
+        tags: Mapping[str, str] | None = None,
+        report: Path | None = None,
+        logs: Path | None = None,
+        challenger: bool = True,
     ) -> ModelRef:
         """Logs a run with everything that the model folder knows, and registers the model.
 
-        A model that is registered already is left as it is, so this may be repeated.
+        A model that is registered already is left as it is, so this may be repeated. Unless the
+        model needs hand masks, MLflow's own servers can run it (see `trainer.pyfunc_export`).
 
         Args:
             folder: The model folder.
             metrics: Final metrics; nested ones are named by path, such as `bands/female 0-60/mae`.
             tags: Further tags of the run.
+            report: Folder of the evaluation's report, kept as the artefact `report`.
+            logs: Folder of the training's log, kept as the artefact `log`.
+            challenger: The model waits for the champion's place; an experiment does not.
 
         Raises:
             ModelError: The folder holds no whole model, or one of another task.
             ServiceUnavailableError: MLflow does not answer.
         """
         from trainer.model_files import check_model
+        from trainer.pyfunc_export import write_flavour
 
         card, _ = check_model(folder)
         if card.task != self.name:
@@ -93,17 +105,31 @@ class Registry:
         known = self._find(card.model_version)
         if known is not None:
             return known
-        run_id = self._log.write(
-            params={**card.options.to_json(), "dataset_version": card.dataset_version},
-            epochs=card.history,
-            metrics=metrics,
-            tags={**card.provenance, **(tags or {}), VERSION_TAG: card.model_version},
-            folder=folder,
-        )
-        return self.register(run_id, card.model_version, card.content_hash)
+        with tempfile.TemporaryDirectory() as scratch:
+            flavour = Path(scratch) / "flavour"
+            if not card.needs_mask:
+                write_flavour(card, flavour, with_code=False)
+            run_id = self._log.write(
+                params={**card.options.to_json(), "dataset_version": card.dataset_version},
+                epochs=curves_of(card),
+                metrics=metrics,
+                tags={**card.provenance, **(tags or {}), VERSION_TAG: card.model_version},
+                artefacts=[
+                    (folder, ARTEFACTS),
+                    (flavour, ARTEFACTS),
+                    (report, REPORT),
+                    (logs, LOGS),
+                ],
+                dataset=Dataset(
+                    self.name, card.dataset_version, card.provenance.get("dataset_commit", "")
+                ),
+            )
+        return self.register(run_id, card.model_version, card.content_hash, challenger)
 
-    def register(self, run_id: str, model_version: str, content_hash: str) -> ModelRef:
-        """Registers the model of a run and makes it challenger.
+    def register(
+        self, run_id: str, model_version: str, content_hash: str, challenger: bool = True
+    ) -> ModelRef:
+        """Registers the model of a run and, unless it is an experiment, makes it challenger.
 
         Raises:
             NotFoundError: There is no such run.
@@ -116,7 +142,8 @@ class Registry:
             made = client.create_model_version(
                 self.name, source, run_id=run_id, tags=tags, await_creation_for=0
             )
-            client.set_registered_model_alias(self.name, CHALLENGER, made.version)
+            if challenger:
+                client.set_registered_model_alias(self.name, CHALLENGER, made.version)
             return _ref(made)
 
     def champion(self) -> ModelRef | None:

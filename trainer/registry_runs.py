@@ -8,7 +8,6 @@ from __future__ import annotations
 import fcntl
 import logging
 import threading
-import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,12 +15,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.errors import InvalidInputError, NotFoundError, ServiceUnavailableError
+from trainer.registry_environment import code_commit, environment_text
+from trainer.registry_numbers import Dataset, write_dataset, write_numbers
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 ARTEFACTS = "model"
 """Folder of a run's artefacts that is the model folder."""
+
+REPORT = "report"
+LOGS = "log"
+"""Folder of a run's artefacts that is the evaluation's report."""
+
+ENVIRONMENT = "environment.txt"
+CODE_COMMIT = "mlflow.source.git.commit"
+"""MLflow's own tag, which its pages show."""
 
 MLFLOW_SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -35,8 +44,6 @@ seconds, not minutes. What the installation has set stays as it is."""
 
 SQLITE = "sqlite:///"
 SERVER = ("http://", "https://")
-METRICS_PER_CALL = 1000
-"""MLflow's own limit."""
 
 
 class RunLog:
@@ -66,9 +73,12 @@ class RunLog:
         epochs: Sequence[Mapping[str, float]],
         metrics: Mapping[str, Any],
         tags: Mapping[str, str],
-        folder: Path,
+        artefacts: Sequence[tuple[Path | None, str]],
+        dataset: Dataset,
     ) -> str:
         """Logs one finished training and returns its run id.
+
+        The environment in which this is called is kept, too: libraries and the code's commit.
 
         Args:
             params: Option -> value.
@@ -76,19 +86,26 @@ class RunLog:
             metrics: Final metrics; nested ones are named by path, such as
                 `bands/female 60-120/mae`.
             tags: Such as git commits.
-            folder: Kept as the artefact `model`.
+            artefacts: (folder, name) of what is kept; what is None or not there is left out.
+            dataset: What it learnt from.
 
         Raises:
             ServiceUnavailableError: MLflow does not answer.
         """
         with self.client() as client:
-            run = client.create_run(self._experiment(client), tags=dict(tags))
+            commit = code_commit()
+            known = {CODE_COMMIT: commit} if commit else {}
+            run = client.create_run(self._experiment(client), tags={**known, **tags})
             run_id: str = run.info.run_id
             status = "FAILED"
             try:
-                _write_numbers(client, run_id, params, epochs, metrics)
+                write_numbers(client, run_id, params, epochs, metrics)
+                write_dataset(client, run_id, dataset)
                 client.log_dict(run_id, dict(metrics), "evaluation.json")
-                client.log_artifacts(run_id, str(folder), ARTEFACTS)
+                client.log_text(run_id, environment_text(), ENVIRONMENT)
+                for folder, name in artefacts:
+                    if folder is not None and folder.is_dir():
+                        client.log_artifacts(run_id, str(folder), name)
                 status = "FINISHED"
             finally:
                 client.set_terminated(run_id, status)
@@ -186,50 +203,6 @@ def _without_chatter() -> Iterator[None]:
     finally:
         for name, level in levels.items():
             logging.getLogger(name).setLevel(level)
-
-
-def _write_numbers(
-    client: MlflowClient,
-    run_id: str,
-    params: Mapping[str, Any],
-    epochs: Sequence[Mapping[str, float]],
-    metrics: Mapping[str, Any],
-) -> None:
-    from mlflow.entities import Metric, Param
-
-    now = int(time.time() * 1000)
-    curve = [
-        Metric(key, value, now, int(row["epoch"]))
-        for row in epochs
-        for key, value in row.items()
-        if key != "epoch"
-    ]
-    final = [Metric(key, value, now, 0) for key, value in flatten(metrics).items()]
-    client.log_batch(run_id, params=[Param(key, str(value)) for key, value in params.items()])
-    every = curve + final
-    for start in range(0, len(every), METRICS_PER_CALL):
-        client.log_batch(run_id, metrics=every[start : start + METRICS_PER_CALL])
-
-
-def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
-    """Names every number in nested results by its path; what is no number is left out.
-
-    A list of things that have a `name` is taken by name, another list by position.
-    """
-    flat: dict[str, float] = {}
-    for key, value in values.items():
-        path = f"{prefix}{key}"
-        if isinstance(value, list | tuple):
-            named = [
-                v["name"] if isinstance(v, Mapping) and "name" in v else i
-                for i, v in enumerate(value)
-            ]
-            value = {str(name): item for name, item in zip(named, value, strict=True)}
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{path}/")
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            flat[path] = float(value)
-    return flat
 
 
 def _database_file(uri: str) -> Path:

@@ -1,24 +1,24 @@
-"""Figures of merit, computed from plain arrays."""
+"""Figures of merit of predicted numbers, computed from plain arrays."""
 
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.bootstrap import mean_interval
+from trainer.bootstrap import Numbers, mean_interval, statistic_interval
+from trainer.coverage import exact_interval
 
 WITHIN = (6.0, 12.0, 24.0)
 """Absolute errors whose share of cases is reported, in the target's unit."""
 
-LOWEST_PROBABILITY = 1e-4
-"""A probability of 0 counts as this in the log loss."""
+FEW = 10
+"""Cases in a band below which figures that need a spread of cases are not told."""
 
-Numbers = NDArray[np.float64]
+UNKNOWN = (math.nan, math.nan)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +30,28 @@ class BandScore:
         cases: Cases in it.
         mae: Mean absolute error.
         mae_ci95: Its 95 % bootstrap interval.
+        bias: Mean of prediction minus truth.
+        rmse: Root mean square error.
+        rmse_ci95: Its 95 % bootstrap interval.
+        r: Pearson's correlation; not a number below `FEW` cases.
+        within: Absolute error -> share of cases with at most that.
+        coverage: Share of the truths inside their interval.
+        coverage_ci95: Its exact binomial 95 % interval.
+        interval_width: Mean width of the intervals.
     """
 
     name: str
     cases: int
     mae: float
     mae_ci95: tuple[float, float]
+    bias: float = math.nan
+    rmse: float = math.nan
+    rmse_ci95: tuple[float, float] = UNKNOWN
+    r: float = math.nan
+    within: Mapping[str, float] | None = None
+    coverage: float = math.nan
+    coverage_ci95: tuple[float, float] = UNKNOWN
+    interval_width: float = math.nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +72,9 @@ class NumberScore:
         promised_coverage: What the intervals promise.
         interval_width: Mean width of the intervals.
         bands: The error by bands of the truth.
+        rmse_ci95: 95 % bootstrap interval of the root mean square error.
+        r_ci95: 95 % bootstrap interval of the correlation.
+        coverage_ci95: Exact binomial 95 % interval of the coverage.
     """
 
     cases: int
@@ -70,27 +89,9 @@ class NumberScore:
     promised_coverage: float
     interval_width: float
     bands: tuple[BandScore, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ChoiceScore:
-    """How well a choice is told.
-
-    Attributes:
-        cases: Cases with a truth and a prediction.
-        accuracy: Share of right answers.
-        accuracy_ci95: Its 95 % bootstrap interval over cases.
-        balanced_accuracy: Mean over the true choices of the share of right answers.
-        baseline_accuracy: Share of the most frequent choice of the training labels.
-        log_loss: Mean negative natural logarithm of the probability of the truth.
-    """
-
-    cases: int
-    accuracy: float
-    accuracy_ci95: tuple[float, float]
-    balanced_accuracy: float
-    baseline_accuracy: float
-    log_loss: float
+    rmse_ci95: tuple[float, float] = UNKNOWN
+    r_ci95: tuple[float, float] = UNKNOWN
+    coverage_ci95: tuple[float, float] = UNKNOWN
 
 
 def score_number(
@@ -111,6 +112,8 @@ def score_number(
     size = np.abs(error)
     ends = np.asarray(intervals, np.float64).reshape(len(truth), 2)
     inside = (ends[:, 0] <= truth) & (truth <= ends[:, 1])
+    # The root keeps the order, so the interval of the mean square is that of its root, too.
+    low, high = mean_interval(error**2)
     return NumberScore(
         cases=len(truth),
         mae=mean(size),
@@ -124,35 +127,30 @@ def score_number(
         promised_coverage=math.nan,
         interval_width=mean(ends[:, 1] - ends[:, 0]),
         bands=(),
+        rmse_ci95=(math.sqrt(low), math.sqrt(high)),
+        r_ci95=statistic_interval(len(truth), lambda rows: _correlations(truth[rows], told[rows])),
+        coverage_ci95=exact_interval(int(inside.sum()), len(truth)),
     )
 
 
-def score_choice(
-    truth: Sequence[str], probabilities: Sequence[Mapping[str, float]], labels: Sequence[str]
-) -> ChoiceScore:
-    """Scores predicted choices.
-
-    Args:
-        truth: (n,) true choices.
-        probabilities: (n,) choice -> probability; empty where the model said that the target does
-            not apply, which is a wrong answer.
-        labels: The training labels.
-    """
-    told = [max(p, key=p.__getitem__) if p else "" for p in probabilities]
-    right = np.asarray([t == u for t, u in zip(truth, told, strict=True)], np.float64)
-    of_truth = [p.get(t, 0.0) for t, p in zip(truth, probabilities, strict=True)]
-    losses = [-math.log(max(p, LOWEST_PROBABILITY)) for p in of_truth]
-    recalls = [
-        mean(right[np.asarray([t == choice for t in truth], bool)]) for choice in sorted(set(truth))
-    ]
-    usual = Counter(labels).most_common(1)
-    return ChoiceScore(
-        cases=len(truth),
-        accuracy=mean(right),
-        accuracy_ci95=mean_interval(right),
-        balanced_accuracy=mean(recalls),
-        baseline_accuracy=mean([t == usual[0][0] for t in truth]) if usual else math.nan,
-        log_loss=mean(losses),
+def score_band(
+    name: str, truth: Numbers, told: Numbers, intervals: Sequence[tuple[float, float]]
+) -> BandScore:
+    """Scores the predicted numbers of one band; arguments as of `score_number`."""
+    score = score_number(truth, told, intervals, truth)
+    return BandScore(
+        name=name,
+        cases=score.cases,
+        mae=score.mae,
+        mae_ci95=score.mae_ci95,
+        bias=score.bias,
+        rmse=score.rmse,
+        rmse_ci95=score.rmse_ci95,
+        r=score.r if score.cases >= FEW else math.nan,
+        within=score.within,
+        coverage=score.coverage,
+        coverage_ci95=score.coverage_ci95,
+        interval_width=score.interval_width,
     )
 
 
@@ -165,3 +163,14 @@ def _correlation(one: Numbers, other: Numbers) -> float:
     if len(one) < 2 or np.ptp(one) == 0 or np.ptp(other) == 0:
         return math.nan
     return float(np.corrcoef(one, other)[0, 1])
+
+
+def _correlations(one: Numbers, other: Numbers) -> Numbers:
+    """Returns (b,) correlations of (b, n) resamples; not a number where one does not vary."""
+    one = one - one.mean(axis=1, keepdims=True)
+    other = other - other.mean(axis=1, keepdims=True)
+    spread = np.sqrt((one**2).sum(axis=1) * (other**2).sum(axis=1))
+    shared = (one * other).sum(axis=1)
+    found = np.full(len(one), np.nan)
+    np.divide(shared, spread, out=found, where=spread > 1e-9)
+    return found

@@ -16,7 +16,7 @@ from data.errors import ImageError, TrainingError
 from data.masks import mask_hash
 from trainer.options import TrainOptions
 from trainer.pixels import Film, PixelStore, preparation_of
-from trainer.targets import counted
+from trainer.targets import condition_of, counted, trained_targets
 
 log = logging.getLogger(__name__)
 
@@ -69,18 +69,21 @@ def gather(
 ) -> TrainingData:
     """Prepares the pixels and deals the examples out by use.
 
-    Examples without any label that counts are left out, and so are unreadable images and, where
-    the options ask for hand masks, films without one.
+    Examples without any label that counts are left out, and so are those that the options do not
+    train on (`only`), unreadable images and, where the options ask for hand masks, films without
+    one.
 
     Raises:
         TrainingError: Too few training images are left.
         StorageError: The cache cannot be written.
     """
+    condition, targets = condition_of(spec, options), trained_targets(spec, options)
     wanted = [
         e
         for e in sorted(examples, key=lambda e: e.radiograph_id)
         if e.split in (Split.TRAIN, Split.CALIBRATION)
-        and any(counted(target, e.values) is not None for target in spec.targets)
+        and (condition is None or e.values.get(condition[0]) == condition[1])
+        and any(counted(target, e.values) is not None for target in targets)
     ]
     preparation = preparation_of(options)
     maskless = _maskless(wanted) if preparation.needs_mask else {}
@@ -95,8 +98,8 @@ def gather(
     data = TrainingData(
         pixels=pixels,
         rows={e.radiograph_id: int(row) for e, row in zip(wanted, rows, strict=True)},
-        train=tuple(e for e in learnt if not is_held_out(e, options.validation_share)),
-        validation=tuple(e for e in learnt if is_held_out(e, options.validation_share)),
+        train=tuple(e for e in learnt if not is_held_out(e, options)),
+        validation=tuple(e for e in learnt if is_held_out(e, options)),
         calibration=tuple(e for e in usable if e.split is Split.CALIBRATION),
         skipped={key: str(error) for key, error in refused.items()},
         masks=_hash_of_masks(usable) if preparation.needs_mask else "",
@@ -128,7 +131,10 @@ def _hash_of_masks(examples: Sequence[Example]) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def is_held_out(example: Example, share: float) -> bool:
+def is_held_out(example: Example, options: TrainOptions) -> bool:
     """Chooses by hash: an image that is held out once is held out in every training."""
     digest = hashlib.sha256(f"validation:{example.radiograph_id}".encode()).digest()
-    return int.from_bytes(digest[:8]) < share * 2**64
+    place = int.from_bytes(digest[:8]) / 2**64
+    if options.folds:
+        return int(place * options.folds) == options.fold
+    return place < options.validation_share

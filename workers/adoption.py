@@ -23,6 +23,7 @@ from labeling_config.client_uploads import Uploads
 from labeling_config.codec import local_file_of
 from labeling_config.image_addresses import is_upload, path_on_label_studio
 from workers.assembly import pool, task
+from workers.salt import require_same_salt
 from workers.settings import Settings
 
 SOURCE = "label-studio"
@@ -171,6 +172,7 @@ class Adopter:
         self, ledger: Ledger, project: int, batch: dict[int, SourceItem | str], done: Adopted
     ) -> None:
         """Imports one part and links its tasks."""
+        require_same_salt(ledger, self._settings.salt)
         items = {f"task {number}": number for number in batch}
         report = import_items(
             [item for item in batch.values() if isinstance(item, SourceItem)],

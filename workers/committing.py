@@ -11,10 +11,10 @@ from data.domain import DatasetVersion, TaskSpec
 from data.ledger.ledger import Ledger
 from data.readers.agreement import label_noise
 from data.readers.consensus import consensus
+from data.versions.proposals import Proposal
 from data.versions.rules import rules_of
 
 if TYPE_CHECKING:
-    from data.versions.proposals import Proposal
     from data.versions.repository import DatasetRepository
 
 
@@ -29,6 +29,11 @@ class Committed(NamedTuple):
 
     version: DatasetVersion | Proposal
     seen: int
+
+    @property
+    def branch(self) -> str:
+        """Branch of the proposal that waits for a person; empty: it is a version."""
+        return self.version.branch if isinstance(self.version, Proposal) else ""
 
 
 def commit_current(

@@ -62,12 +62,12 @@ def find_prediction(ledger: Ledger, wanted: str) -> Prediction:
     """
     found = ledger.prediction_by_id(wanted)
     if found is None and wanted.isdecimal() and len(wanted) < 10:
-        project = project_handle(ledger).id
-        wanted = ledger.radiograph_of_task(project, int(wanted)) or wanted
+        shown = ledger.radiograph_of_task(project_handle(ledger).id, int(wanted))
+        found = ledger.latest_prediction(shown) if shown else None
     found = found or ledger.latest_prediction(wanted)
     if found is None:
         raise NotFoundError(
-            f"There is no prediction {wanted}: give the id of a prediction, of a radiograph, or "
+            f"There is no prediction {wanted!r}: give the id of a prediction, of a radiograph, or "
             "the number of a Label Studio task that a model has scored."
         )
     return found

@@ -55,7 +55,8 @@ def extend_for_experts(settings: Settings, ledger: Ledger, count: int) -> Extens
     candidates = without_task(ledger, handle.id)
     if not candidates:
         raise NotFoundError(
-            "Every radiograph of the pool is before the experts or has a reference: import more."
+            "Every radiograph of the pool is before the experts or has a reference: import more. "
+            "Only with CARPAL_WORKING_SET=chosen do they wait until they are asked for."
         )
     chosen, by = _choose(settings, ledger, candidates, count)
     add_tasks(client, ledger, spec, handle.id, chosen=chosen)
@@ -70,11 +71,12 @@ def extend_from_labelled(
 ) -> tuple[Extension, Committed]:
     """Takes the next `count` radiographs that their source has labelled into the dataset.
 
-    Their source's values become their reference, and a dataset version is committed.
+    Their source's values become their reference, and a dataset version is committed (in review
+    mode: proposed).
 
     Raises:
         NotFoundError: No radiograph is left whose source has labelled it.
-        VersionError: The version cannot be committed; the next call commits it.
+        VersionError: The version cannot be committed; the next one that is holds them.
     """
     spec = task(settings)
     told = {k: v for k, v in ledger.source_values().items() if spec.gate.target in v}
@@ -93,6 +95,24 @@ def extend_from_labelled(
         ledger, dataset(settings, spec), spec, trigger, adjudicators(settings)
     )
     return Extension(tuple(chosen), len(candidates) - len(chosen), by), committed
+
+
+def extension_sentence(extension: Extension, committed: Committed | None) -> str:
+    """Returns one sentence for a person.
+
+    Args:
+        extension: What was done.
+        committed: The version or proposal that holds the radiographs; None: experts read them.
+    """
+    where = "are before the experts"
+    if committed:
+        where = f"are in the dataset: {committed.version.name}"
+        if committed.branch:
+            where = f"wait for a person on branch {committed.branch}"
+    return (
+        f"{len(extension.radiograph_ids)} radiographs, chosen by {extension.by}, {where}; "
+        f"{extension.left} are left to choose from."
+    )
 
 
 def _choose(

@@ -82,28 +82,28 @@ def decide(policy: RetrainPolicy, state: LoopState) -> Decision:
     blocked = _pause(policy, state)
     if state.requested:
         if state.new_labels >= policy.min_new:
-            return Decision(True, f"Requested, with {state.new_labels} new labels.", "request")
+            return Decision(True, f"Requested, with {_labels(state)}.", "request")
         return Decision(
             False,
-            f"Requested, but only {state.new_labels} new labels; "
-            f"a training needs at least {policy.min_new}.",
+            f"Requested, but only {_labels(state)} so far: it starts with {policy.min_new}.",
         )
     wanted = policy.after if state.trained_before else policy.first_after
     if state.new_labels >= wanted:
         if blocked:
-            return Decision(False, f"{state.new_labels} new labels wait: {blocked}")
-        return Decision(
-            True, f"{state.new_labels} new labels reached the {wanted} wanted.", "labels"
-        )
+            return Decision(False, f"{_labels(state)} wait: {blocked}")
+        return Decision(True, f"{_labels(state)} reached the {wanted} wanted.", "labels")
     if _waited_long_enough(policy, state) and not blocked:
         return Decision(
             True,
-            f"{state.new_labels} new labels have waited for more than "
-            f"{_duration(policy.max_wait_s)}.",
+            f"{_labels(state)} have waited for more than {_duration(policy.max_wait_s)}.",
             "waiting",
         )
     since = "since the last training" if state.trained_before else "for the first training"
     return Decision(False, f"{state.new_labels} of {wanted} new labels {since}.")
+
+
+def _labels(state: LoopState) -> str:
+    return f"{state.new_labels} new label{'' if state.new_labels == 1 else 's'}"
 
 
 def _pause(policy: RetrainPolicy, state: LoopState) -> str:

@@ -8,6 +8,7 @@ imports no training code.
 from __future__ import annotations
 
 import logging
+import re
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -30,6 +31,8 @@ RECONCILE_FLAG_S = 30
 RECONCILE_TIMEOUT_S = 600
 RESCORE_TIMEOUT_S = 4 * 3600
 CONNECT_TIMEOUT_S = 0.2
+_ERRNO = re.compile(r"^Error -?\d+ connecting to \S+\. ")
+"""What redis-py puts before the cause, and our sentence says itself."""
 
 log = logging.getLogger(__name__)
 
@@ -158,5 +161,5 @@ def _redis(settings: Settings) -> Redis:
 
 def _unavailable(settings: Settings, error: RedisError) -> ServiceUnavailableError:
     where = settings.redis.rpartition("@")[2]
-    cause = str(error).rstrip(".")
+    cause = _ERRNO.sub("", str(error)).rstrip(".")
     return ServiceUnavailableError(f"Redis at {where} does not answer: {cause}.")

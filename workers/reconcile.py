@@ -142,7 +142,8 @@ def _readings_of(
                 )
             )
         except InvalidInputError as error:
-            report.refused[f"{project}:{annotation['id']}"] = str(error)
+            why = f"{error} Correct it in task {state.task_id}."
+            report.refused[f"{project}:{annotation['id']}"] = why
             log.warning("Annotation %s of task %d: %s", annotation["id"], state.task_id, error)
     return taken
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from data.atomic import write_file
 from data.errors import InvalidInputError
 
 PREFIX = "CARPAL_"
@@ -24,6 +25,13 @@ DEFAULT_HOME = "workspace"
 SECRETS_FILE = "secrets.toml"
 REVIEWS = ("off", "branch")
 WORKING_SETS = ("pool", "chosen")
+WEB = ("http://", "https://")
+URL_SCHEMES = {
+    "redis_url": ("redis://", "rediss://", "unix://"),
+    "label_studio_url": WEB,
+    "backend_url": WEB,
+}
+"""What the addresses of other services must begin with."""
 GENERATED_SECRETS: Mapping[str, int] = {
     "label_studio_password": 12,
     "label_studio_token": 20,
@@ -171,6 +179,12 @@ class Settings:
                     f"{PREFIX}{name.upper()}={getattr(self, name)!r} must be one of "
                     f"{', '.join(allowed)}."
                 )
+        for name, schemes in URL_SCHEMES.items():
+            url = getattr(self, name)
+            if url and not url.startswith(schemes):  # not quoted: it may hold a password
+                raise InvalidInputError(
+                    f"{PREFIX}{name.upper()} must begin with {' or '.join(schemes)}."
+                )
 
     @property
     def pool(self) -> Path:
@@ -228,8 +242,11 @@ def ensure_secrets(home: Path) -> None:
     """Writes `secrets.toml` with every secret that the workspace does not have yet.
 
     Existing values are kept. The file is readable by its owner alone.
+
+    Raises:
+        InvalidInputError: The file that is there cannot be read.
+        StorageError: The workspace cannot be made or written.
     """
-    home.mkdir(parents=True, exist_ok=True)
     path = home / SECRETS_FILE
     known = _read_secrets(path)
     missing = {k: secrets.token_hex(n) for k, n in GENERATED_SECRETS.items() if not known.get(k)}
@@ -237,18 +254,17 @@ def ensure_secrets(home: Path) -> None:
         return
     text = "# Secrets of this workspace. Do not share or commit this file.\n"
     text += "".join(f'{k} = "{v}"\n' for k, v in {**known, **missing}.items())
-    draft = path.with_suffix(".new")
-    draft.touch(mode=0o600)
-    draft.write_text(text)
-    draft.replace(path)
+    write_file(path, text.encode(), mode=0o600)
 
 
 def _read_secrets(path: Path) -> dict[str, str]:
-    if not path.exists():
-        return {}
     try:
-        table = tomllib.loads(path.read_text())
-    except tomllib.TOMLDecodeError as error:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        raise InvalidInputError(f"{path} cannot be read: {error.strerror}.") from error
+    except ValueError as error:  # of TOML and of UTF-8
         raise InvalidInputError(f"{path} is not readable as TOML: {error}.") from error
     return {k: str(v) for k, v in table.items() if k in GENERATED_SECRETS}
 

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data.domain import DatasetVersion, Example, Prediction, Split, TaskSpec
+from data.domain import DatasetVersion, Example, Split, TaskSpec
 from data.errors import CarpalError, NotFoundError, VersionError
 from data.ledger.events import EventKind
 from data.ledger.ledger import Ledger
@@ -26,20 +26,26 @@ from data.runs import Run, RunState
 from data.versions.proposals import Proposal
 from trainer.registry import ModelRef, Registry
 from workers.adjudication import adjudicators
-from workers.assembly import dataset, mask_store, open_ledger, registry, task, train_options
+from workers.assembly import (
+    dataset,
+    mask_store,
+    open_ledger,
+    registry,
+    task,
+    train_options,
+)
 from workers.committing import commit_current
 from workers.promotion import promote
 from workers.reviewing import wait_for_review
 from workers.scheduling import HEARTBEAT_S, note_labels_seen, override_of
 from workers.settings import Settings
+from workers.starting import start_of
 
 if TYPE_CHECKING:
     from data.versions.repository import DatasetRepository
     from trainer.fitting import EpochReport
-    from trainer.predictor import Predictor
 
 ENDED = (RunState.SUCCEEDED, RunState.FAILED)
-PREDICT_BATCH = 64
 PROGRESS_S = 2.0
 """Seconds between two notes of a training's progress in the ledger."""
 
@@ -162,9 +168,6 @@ class _Stages:
         if (folder / "model.json").exists():
             return folder
         options = train_options(self.settings)
-        start = None
-        if champion is not None and options.start == "champion":
-            start = models.fetch(champion.model_version, self.settings.cache / "models")
         trained = train(
             spec,
             examples,
@@ -172,7 +175,7 @@ class _Stages:
             folder,
             dataset_version=version.name,
             provenance={"dataset_commit": version.commit, "run": self.run_id},
-            start_from=start,
+            start=start_of(self.settings, self.ledger, options),
             progress=self._progress(),
             cache=self.settings.cache / "pixels",
         )
@@ -189,6 +192,8 @@ class _Stages:
     ) -> None:
         from trainer.evaluation import compare, evaluate
         from trainer.predictor import Predictor
+        from trainer.report import write_report
+        from workers.evaluating import film_finder, predict, subject_of
         from workers.gate import judge
 
         tests = [e for e in examples if e.split is Split.TEST]
@@ -196,17 +201,23 @@ class _Stages:
         learnt = [e.values for e in examples if e.split is Split.TRAIN]
         find_mask = mask_store(self.settings).find
         predictor = Predictor.load(folder, self.settings.device, find_mask=find_mask)
-        new = _predict(predictor, tests)
+        # As it will serve: nobody tells it what the experts have not said yet.
+        new = predict(predictor, tests, {})
         evaluation = evaluate(spec, new, truths, learnt)
+        subject = subject_of(spec, predictor.card, version.name, new, tests, input_known=False)
         comparison = None
         if champion is not None and tests:
             held = models.fetch(champion.model_version, self.settings.cache / "models")
             old = Predictor.load(held, self.settings.device, find_mask=find_mask)
-            before = _predict(old, tests)
-            comparison = compare(spec, new, before, truths)
+            comparison = compare(spec, new, predict(old, tests, {}), truths)
+            subject = replace(subject, against=old.model_version, comparison=comparison)
         decision = judge(spec.gate, evaluation, comparison)
         metrics = evaluation.to_json()
-        models.record(folder, metrics, tags={"run": self.run_id, "version": version.name})
+        page = write_report(
+            folder.parent / "report", evaluation, subject, film_finder(predictor.card, tests)
+        )
+        tags = {"run": self.run_id, "version": version.name}
+        models.record(folder, metrics, tags, page.parent)
         self.ledger.append(
             EventKind.GATE,
             predictor.model_version,
@@ -249,15 +260,6 @@ class _Stages:
         if run is None:
             raise NotFoundError(f"There is no training {self.run_id}.")
         return run
-
-
-def _predict(predictor: Predictor, examples: list[Example]) -> dict[str, Prediction]:
-    """Returns radiograph id -> prediction; what cannot be predicted is left out and logged."""
-    files = [(e.radiograph_id, e.path) for e in examples]
-    predictions, errors = predictor.predict_files(files, batch_size=PREDICT_BATCH)
-    for name, error in errors.items():
-        log.warning("Test radiograph %s is left out: %s", name[:12], error)
-    return {p.radiograph_id: p for p in predictions}
 
 
 def _fail(ledger: Ledger, run_id: str, reason: str) -> None:

@@ -130,7 +130,7 @@ def facts_of(dataset: Dataset, syntax: uid.UID | None) -> DicomFacts:
     """Judges the elements of a file or of a server's answer.
 
     Args:
-        dataset: The elements of `data.dicom.file.READ`.
+        dataset: The elements of `data.dicom.elements.READ`.
         syntax: Transfer syntax; None where the file is not there yet.
 
     Raises:

@@ -11,11 +11,24 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from data.images.box import BORDERS, LEAST_LEFT, Box, Grey, grey_range, is_enough, whole
+from data.images.box import (
+    AS_IS,
+    BORDERS,
+    LEAST_LEFT,
+    Box,
+    Grey,
+    Sensitivity,
+    grey_range,
+    is_enough,
+    whole,
+)
 from data.images.edges import without_edges
 
 COARSE = 96
 """Long side, pixels, of the copy in which edges and things are looked for: noise fades there."""
+STEP_DEPTH, STEP_WIDTH = 0.04, 0.4
+"""Behind a plain border that ends in a step: how deep within, and along which share of it, the
+grey value is another one. Several finger tips are narrower."""
 TEXTURE, LEAST_TEXTURE = 0.045, 0.8
 """Change of the grey value where something is shown: share of the film's range, grey levels."""
 MARKER_SIDE = 0.3
@@ -26,7 +39,7 @@ LEAST_THING = 0.25
 """Share of each side that the thing that is shown covers; otherwise the film is kept."""
 
 
-def plain_box(image: NDArray[np.uint8]) -> Box:
+def plain_box(image: NDArray[np.uint8], sensitivity: Sensitivity = AS_IS) -> Box:
     """Returns the film without outer rows and columns in which nothing is to be seen.
 
     A row is plain if its grey values differ by no more than 6 % of the image's own range (2 to 10
@@ -35,14 +48,17 @@ def plain_box(image: NDArray[np.uint8]) -> Box:
 
     Args:
         image: (height, width) grey.
+        sensitivity: What counts as something.
     """
     sample = image[:: 1 + image.shape[0] // 128, :: 1 + image.shape[1] // 128]
     low, high = np.percentile(sample, (1, 99))
     plain = float(np.clip(0.06 * (high - low), 2, 10))
-    box = whole(image)
+    box, steps = whole(image), sensitivity.plain_ends_in_step
     for _ in range(BORDERS):
         film = image[box.top : box.bottom, box.left : box.right]
         inside = Box(*_busy_span(film, 1, plain), *_busy_span(film, 0, plain))
+        if steps:
+            inside = _ending_in_steps(film, inside, plain)
         if not is_enough(inside, whole(image), LEAST_LEFT):
             return whole(image)
         if inside == whole(film):
@@ -51,26 +67,28 @@ def plain_box(image: NDArray[np.uint8]) -> Box:
     return box
 
 
-def field_box(image: NDArray[np.uint8]) -> Box:
+def field_box(image: NDArray[np.uint8], sensitivity: Sensitivity = AS_IS) -> Box:
     """Returns the exposed field: the film without plain borders, plate rims and collimator edges.
 
     Args:
         image: (height, width) grey.
+        sensitivity: What counts as something.
     """
-    outer = plain_box(image)
+    outer = plain_box(image, sensitivity)
     coarse = _coarse(image[outer.top : outer.bottom, outer.left : outer.right])
-    return _fine(without_edges(coarse, dark=True), coarse, outer)
+    return _fine(without_edges(coarse, dark=True, sensitivity=sensitivity), coarse, outer)
 
 
-def hand_box(image: NDArray[np.uint8]) -> Box:
+def hand_box(image: NDArray[np.uint8], sensitivity: Sensitivity = AS_IS) -> Box:
     """Returns the part of the exposed field that shows something, markers beside it left out.
 
     Args:
         image: (height, width) grey.
+        sensitivity: What counts as something.
     """
-    outer = plain_box(image)
+    outer = plain_box(image, sensitivity)
     coarse = _coarse(image[outer.top : outer.bottom, outer.left : outer.right])
-    field = without_edges(coarse, dark=True)
+    field = without_edges(coarse, dark=True, sensitivity=sensitivity)
     seen = coarse[field.top : field.bottom, field.left : field.right]
     thing = _thing(seen)
     if not is_enough(thing, whole(seen), LEAST_THING):
@@ -78,7 +96,7 @@ def hand_box(image: NDArray[np.uint8]) -> Box:
     if thing != whole(seen):
         # A white rim that ended at a corner of the field may now run from end to end.
         rest = seen[thing.top : thing.bottom, thing.left : thing.right]
-        thing = without_edges(rest, dark=False).within(thing)
+        thing = without_edges(rest, dark=False, sensitivity=sensitivity).within(thing)
     return _fine(thing.within(field), coarse, outer)
 
 
@@ -86,6 +104,27 @@ def _busy_span(film: NDArray[np.uint8], axis: int, plain: float) -> tuple[int, i
     """Returns from where to where rows (axis 1) or columns (axis 0) are not plain."""
     busy = np.flatnonzero(film.max(axis=axis) - film.min(axis=axis) > plain)
     return (int(busy[0]), int(busy[-1]) + 1) if busy.size else (0, 0)
+
+
+def _ending_in_steps(film: NDArray[np.uint8], inside: Box, plain: float) -> Box:
+    """Returns a box with those of its sides moved out to the rim that lie at no step."""
+    top, bottom, left, right = inside
+    high, wide = film[:, left:right], film[top:bottom].T
+    return Box(
+        top if _steps(high, top, plain) else 0,
+        bottom if _steps(high[::-1], len(high) - bottom, plain) else len(high),
+        left if _steps(wide, left, plain) else 0,
+        right if _steps(wide[::-1], len(wide) - right, plain) else len(wide),
+    )
+
+
+def _steps(film: NDArray[np.uint8], first: int, plain: float) -> bool:
+    """Says whether most columns change where the rows before `first` end."""
+    if not first or not film.size:
+        return False
+    within = min(first + max(1, round(STEP_DEPTH * len(film))), len(film) - 1)
+    outside = film[first - 1].astype(np.int16)
+    return bool(np.mean(np.abs(film[within] - outside) > plain / 2) >= STEP_WIDTH)
 
 
 def _coarse(film: NDArray[np.uint8]) -> Grey:

@@ -6,10 +6,20 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from data.images.box import BORDERS, LEAST_LEFT, Box, Grey, grey_range, is_enough, whole
+from data.images.box import (
+    AS_IS,
+    BORDERS,
+    LEAST_LEFT,
+    Box,
+    Grey,
+    Sensitivity,
+    grey_range,
+    is_enough,
+    whole,
+)
 
-EDGE_STEP, LEAST_STEP = 0.1, 3.0
-"""Step of the grey value at an edge: share of the film's range, and grey levels at least."""
+EDGE_STEP = 0.1
+"""Step of the grey value at an edge, as a share of the film's range."""
 EDGE_WIDTH = 5
 """Coarse pixels across which an edge steps: room for a plate that lies askew by 3 degrees."""
 EDGE_DEPTH = 0.45
@@ -20,26 +30,27 @@ inside. The side of a forearm with closed fingers is also straight and darker ou
 FLAT_WITHIN = 0.15
 """Where it is darker outside, how much of the step's height the grey value may still rise within:
 behind the side of a chest or an arm it rises on."""
-EMPTY_TEXTURE, LEAST_TEXTURE = 0.03, 0.8
+EMPTY_TEXTURE = 0.03
 """Change of the grey value along a row where something is shown: share of the range of the film's
-inner part, and grey levels at least."""
+inner part."""
 EMPTY_SHARE = 0.02
 """Share of a row in which its grey value may change and nothing is shown yet."""
 
 
-def without_edges(film: Grey, dark: bool) -> Box:
+def without_edges(film: Grey, dark: bool, sensitivity: Sensitivity = AS_IS) -> Box:
     """Cuts off what lies beyond straight edges, side by side until no side has one.
 
     Args:
         film: A coarse copy, with a long side of about 96 pixels.
         dark: Also edges that are darker outside than inside.
+        sensitivity: What counts as an edge, and as nothing.
     """
     low, high = grey_range(film, 0.01)
-    step = max(LEAST_STEP, EDGE_STEP * (high - low))
+    step = max(sensitivity.least_step, EDGE_STEP * (high - low))
     # A dark hand is to be noticed beside a white rim.
     down, across = film.shape[0] // 8, film.shape[1] // 8
     low, high = grey_range(film[down : film.shape[0] - down, across : film.shape[1] - across], 0.02)
-    flat = max(LEAST_TEXTURE, EMPTY_TEXTURE * (high - low))
+    flat = max(sensitivity.least_texture, EMPTY_TEXTURE * (high - low))
     box, side, without = whole(film), 0, 0
     for _ in range(4 * BORDERS):
         part = film[box.top : box.bottom, box.left : box.right]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -12,12 +12,22 @@ from numpy.typing import NDArray
 
 from data.errors import ImageError
 from data.images import crop as image_crop
-from data.images.box import Box, whole
+from data.images.box import AS_IS, LEVELLED, Box, whole
+from data.images.markers import Measured, without_markers
+from data.images.window import display_window, fixed_window
 
 CROPS = ("whole", "plain", "field", "hand", "mask")
 """What is kept of a film: all of it; all but plain borders; the exposed field; what shows something
 in that field; a square around the hand mask."""
 BACKGROUNDS = ("keep", "remove")
+EXPOSURES = ("as_is", "levelled")
+"""Whether crop and display window are found with thresholds in grey levels and with markers left
+in, as for the first models, or in the film's own range and without them."""
+BOXES = {
+    "plain": image_crop.plain_box,
+    "field": image_crop.field_box,
+    "hand": image_crop.hand_box,
+}
 LEAST_SIZE = 8
 
 
@@ -31,6 +41,7 @@ class Preparation:
         mask_crop: Side of the square around the mask, in multiples of the mask's longer side.
         background: `remove` makes everything black that lies outside the hand mask.
         mask_edge: Width of the seam in which a removed background fades, as a share of `size`.
+        exposure: One of `EXPOSURES`.
 
     Raises:
         ValueError: A value is not possible.
@@ -41,9 +52,11 @@ class Preparation:
     mask_crop: float = 1.15
     background: str = "keep"
     mask_edge: float = 0.0
+    exposure: str = "as_is"
 
     def __post_init__(self) -> None:
-        if self.size < LEAST_SIZE or self.crop not in CROPS or self.background not in BACKGROUNDS:
+        known = self.crop in CROPS and self.background in BACKGROUNDS
+        if self.size < LEAST_SIZE or not known or self.exposure not in EXPOSURES:
             raise ValueError(f"There is no such preparation: {self}.")
         if not 1 <= self.mask_crop <= 4 or not 0 <= self.mask_edge <= 0.2:
             raise ValueError(f"mask_crop must lie in 1..4 and mask_edge in 0..0.2: {self}.")
@@ -59,13 +72,25 @@ class Preparation:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Preparation:
-        """Reads what `to_json` returned.
+        """Reads what `to_json` returned, also before there were exposures.
 
         Raises:
             TypeError: A part is unknown or has the wrong type.
             ValueError: A part has an impossible value.
         """
         return cls(**content)
+
+
+class Place(NamedTuple):
+    """Which part of a film a model sees, and the pixels of its square that this part fills.
+
+    Attributes:
+        box: The part of the film.
+        square: The part of the square.
+    """
+
+    box: Box
+    square: Box
 
 
 def prepare(
@@ -76,9 +101,9 @@ def prepare(
     """Brings any radiograph to the square that models see, for training and serving alike.
 
     What does not belong to the patient is cut off, the display window is set to what lies in the
-    middle of the film (films differ in exposure by a factor of ten, and lead markers are always
-    white), and the film is fitted into the square without distortion. Left and right are not
-    exchanged.
+    middle of the film (films differ in exposure by a factor of ten, and lead markers are white on
+    all of them), and the film is fitted into the square without distortion. Left and right are
+    not exchanged, black and white neither.
 
     Args:
         image: (height, width) grey.
@@ -95,7 +120,8 @@ def prepare(
     if image.ndim != 2 or image.dtype != np.uint8 or image.size == 0:
         raise ValueError(f"expected 8-bit grey pixels, got {image.shape} {image.dtype}")
     mask = _checked(mask, image) if preparation.needs_mask else None
-    frame = _frame(image, preparation, mask)
+    measured = without_markers(image) if preparation.exposure == "levelled" else None
+    frame = _frame(image, preparation, mask, measured)
     box = _inside(frame, image)
     scale = preparation.size / max(frame.height, frame.width)
     film = _fit(image[box.top : box.bottom, box.left : box.right], scale)
@@ -103,11 +129,31 @@ def prepare(
     if mask is not None:
         white = mask[box.top : box.bottom, box.left : box.right] * np.uint8(255)
         hand = _fit(white, scale) / np.float32(255)
-    low, high = _display_window(film, hand)
+    if measured is None:
+        low, high = fixed_window(film, hand)
+    else:
+        part = _scaled(box, image.shape, measured.film.shape)
+        low, high = display_window(measured.part(part), hand)
     shown = (film - low) * (255 / (high - low))
     if hand is not None and preparation.background == "remove":
         shown = np.maximum(shown, 0) * _seam(hand, preparation)
     return _placed(np.clip(shown + 0.5, 0, 255).astype(np.uint8), frame, box, preparation.size)
+
+
+def place_of(
+    image: NDArray[np.uint8],
+    preparation: Preparation,
+    mask: NDArray[np.bool_] | None = None,
+) -> Place:
+    """Says which part of a film `prepare` shows, and where; arguments and errors as there."""
+    mask = _checked(mask, image) if preparation.needs_mask else None
+    measured = without_markers(image) if preparation.exposure == "levelled" else None
+    frame = _frame(image, preparation, mask, measured)
+    box = _inside(frame, image)
+    scale = preparation.size / max(frame.height, frame.width)
+    height, width = (max(1, round(side * scale)) for side in (box.height, box.width))
+    top, left = _corner(frame, box, (height, width), preparation.size)
+    return Place(box, Box(top, top + height, left, left + width))
 
 
 def use_one_thread() -> None:
@@ -135,18 +181,19 @@ def _checked(mask: NDArray[np.bool_] | None, image: NDArray[np.uint8]) -> NDArra
 
 
 def _frame(
-    image: NDArray[np.uint8], preparation: Preparation, mask: NDArray[np.bool_] | None
+    image: NDArray[np.uint8],
+    preparation: Preparation,
+    mask: NDArray[np.bool_] | None,
+    measured: Measured | None,
 ) -> Box:
     """Returns the part of the film that fills the square; around a mask it may leave the film."""
-    match preparation.crop:
-        case "whole":
-            return whole(image)
-        case "plain":
-            return image_crop.plain_box(image)
-        case "field":
-            return image_crop.field_box(image)
-        case "hand":
-            return image_crop.hand_box(image)
+    if preparation.crop == "whole":
+        return whole(image)
+    if preparation.crop in BOXES:
+        find = BOXES[preparation.crop]
+        if measured is None:
+            return find(image, AS_IS)
+        return _scaled(find(measured.film, LEVELLED), measured.film.shape, image.shape)
     if mask is None:
         raise ValueError("a square around a mask needs the mask")
     rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
@@ -155,6 +202,19 @@ def _frame(
     top = (hand.top + hand.bottom - side) // 2
     left = (hand.left + hand.right - side) // 2
     return Box(top, top + side, left, left + side)
+
+
+def _scaled(box: Box, source: tuple[int, ...], target: tuple[int, ...]) -> Box:
+    """Returns the part of a film of another size that a box covers; rather too large."""
+    if source == target:
+        return box
+    down, across = target[0] / source[0], target[1] / source[1]
+    return Box(
+        min(int(box.top * down), target[0] - 1),
+        min(max(int(np.ceil(box.bottom * down)), 1), target[0]),
+        min(int(box.left * across), target[1] - 1),
+        min(max(int(np.ceil(box.right * across)), 1), target[1]),
+    )
 
 
 def _inside(frame: Box, image: NDArray[np.uint8]) -> Box:
@@ -176,32 +236,6 @@ def _fit(film: NDArray[np.uint8], scale: float) -> NDArray[np.float32]:
     return np.divide(small, 256, dtype=np.float32)
 
 
-def _display_window(
-    film: NDArray[np.float32], hand: NDArray[np.float32] | None
-) -> tuple[float, float]:
-    """Returns the grey values that become black and white.
-
-    Looked for in a coarse copy, in which a marker's thin strokes have faded, on and around the
-    hand where a mask tells it and else within the inner three quarters, where it lies, and only
-    where the grey value changes from place to place, which leaves out background and padding.
-    """
-    side, edge = 64, 8
-    coarse = cv2.resize(film, (side, side), interpolation=cv2.INTER_AREA)
-    around = np.ones((3, 3), np.uint8)
-    change = cv2.dilate(coarse, around) - cv2.erode(coarse, around)
-    if hand is None:
-        inner = np.zeros((side, side), bool)
-        inner[edge:-edge, edge:-edge] = True
-    else:
-        near = cv2.resize(hand, (side, side), interpolation=cv2.INTER_AREA)
-        inner = cv2.dilate(near, around) > 0
-    seen = coarse[inner & (change > 1.5)]
-    if seen.size < np.count_nonzero(inner) * 0.15:
-        seen = coarse[inner]
-    low, high = np.percentile(seen, (4, 97.5))
-    return float(low), float(max(high + 0.2 * (high - low), low + 8))
-
-
 def _seam(hand: NDArray[np.float32], preparation: Preparation) -> NDArray[np.float32]:
     """Returns how much is shown of each pixel, 0..1: the hand wholly, its surroundings fading."""
     sigma = preparation.mask_edge * preparation.size / 2
@@ -212,11 +246,16 @@ def _seam(hand: NDArray[np.float32], preparation: Preparation) -> NDArray[np.flo
 
 def _placed(film: NDArray[np.uint8], frame: Box, box: Box, size: int) -> NDArray[np.uint8]:
     """Puts the film into the middle of a black square, where it lies in its frame."""
-    scale = size / max(frame.height, frame.width)
     square = np.zeros((size, size), np.uint8)
-    top = (size - max(1, round(frame.height * scale))) // 2 + round((box.top - frame.top) * scale)
-    left = (size - max(1, round(frame.width * scale))) // 2 + round((box.left - frame.left) * scale)
     height, width = film.shape
-    top, left = min(top, size - height), min(left, size - width)
+    top, left = _corner(frame, box, (height, width), size)
     square[top : top + height, left : left + width] = film
     return square
+
+
+def _corner(frame: Box, box: Box, fitted: tuple[int, int], size: int) -> tuple[int, int]:
+    """Returns the row and the column of the square at which a film of `fitted` pixels begins."""
+    scale = size / max(frame.height, frame.width)
+    top = (size - max(1, round(frame.height * scale))) // 2 + round((box.top - frame.top) * scale)
+    left = (size - max(1, round(frame.width * scale))) // 2 + round((box.left - frame.left) * scale)
+    return min(top, size - fitted[0]), min(left, size - fitted[1])

@@ -71,6 +71,7 @@ class BatchWriter:
         self._report = report
         self._refuse = refuse
         self._films: FilmIndex | None = None
+        self._settled = 0  # of the films: those after them belong to the batch in hand
         self._words = SourceWords(ledger, rules)
 
     def write(self, batch: Sequence[tuple[Asked, Taken | None]]) -> None:
@@ -162,12 +163,10 @@ class BatchWriter:
             return {}
         if self._films is None:
             self._films = self._load_films()
-        begin = len(self._films)
-        films = np.frombuffer(b"".join(fresh.values()), np.uint8).reshape(len(fresh), -1)
-        self._films.add(list(fresh), films)
-        found = self._films.search(films, range(begin, begin + len(fresh)))
-        self._films.drop_after(begin)
-        return dict(zip(fresh, found, strict=True))
+            self._settled = len(self._films)
+        self._films.keep_after(self._settled, ())
+        self._films.add(list(fresh), np.frombuffer(b"".join(fresh.values()), np.uint8))
+        return dict(zip(fresh, self._films.search_after(self._settled), strict=True))
 
     def _films_of(self, candidates: Mapping[str, Sequence[Candidate]]) -> dict[str, Film]:
         wanted = {one.radiograph_id for found in candidates.values() for one in found}
@@ -207,8 +206,7 @@ class BatchWriter:
                 heard.references,
                 draft.patients,
             )
-            compared_with = 0 if self._films is None else len(self._films)
-            if not self._ledger.record_import(batch, compared_with):
+            if not self._ledger.record_import(batch, self._settled):
                 return False
         self._words.remember(heard)
         self._report.flagged += heard.flagged
@@ -216,9 +214,9 @@ class BatchWriter:
 
     def _tell(self, draft: _Draft) -> None:
         """Brings report and index up to date with what was written."""
-        if draft.films and self._films is not None:
-            pictures = np.frombuffer(b"".join(draft.films.values()), np.uint8)
-            self._films.add(list(draft.films), pictures)
+        if self._films is not None:
+            self._films.keep_after(self._settled, draft.films)
+            self._settled = len(self._films)
         for taken in draft.dropped:
             self._pool.drop(taken.image)
         for name, reason in draft.refused:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,9 +76,15 @@ class FilmIndex:
         self._shapes[begin:end] = rows[:, CELLS]
         self._bits[:, begin:end] = film_bits(self._pictures[begin:end]).T
 
-    def drop_after(self, count: int) -> None:
-        """Keeps the `count` films that were added first."""
-        del self._ids[count:]
+    def keep_after(self, count: int, radiograph_ids: Collection[str]) -> None:
+        """Drops the films that were added after the first `count`, but for those named."""
+        kept = [row for row in range(count, len(self)) if self._ids[row] in radiograph_ids]
+        end = count + len(kept)
+        if end < len(self):
+            self._ids[count:] = [self._ids[row] for row in kept]
+            self._pictures[count:end] = self._pictures[kept]
+            self._shapes[count:end] = self._shapes[kept]
+            self._bits[:, count:end] = self._bits[:, kept]
 
     def search(self, films: NDArray[np.uint8], before: Sequence[int]) -> list[list[Candidate]]:
         """Returns for each film those that may be the same, the nearest first.
@@ -91,17 +97,31 @@ class FilmIndex:
         """
         found: list[list[Candidate]] = []
         for begin in range(0, len(films), BLOCK):
-            block = slice(begin, begin + BLOCK)
-            found += self._search(films[block], before[block])
+            block = films[begin : begin + BLOCK]
+            pictures = np.ascontiguousarray(block[:, :CELLS])
+            shapes = block[:, CELLS].astype(np.int16)
+            counts = before[begin : begin + BLOCK]
+            found += self._search(pictures, shapes, film_bits(pictures), counts)
         return found
 
-    def _search(self, films: NDArray[np.uint8], before: Sequence[int]) -> list[list[Candidate]]:
-        pictures = np.ascontiguousarray(films[:, :CELLS])
-        shapes = films[:, CELLS].astype(np.int16)
-        alike = [
-            self._alike(bits, shape, count)
-            for bits, shape, count in zip(film_bits(pictures), shapes, before, strict=True)
-        ]
+    def search_after(self, count: int) -> list[list[Candidate]]:
+        """Searches each film after the first `count` among all that were added before it."""
+        found: list[list[Candidate]] = []
+        for begin in range(count, len(self), BLOCK):
+            rows = range(begin, min(begin + BLOCK, len(self)))
+            block = slice(begin, rows.stop)
+            bits = self._bits[:, block].T
+            found += self._search(self._pictures[block], self._shapes[block], bits, rows)
+        return found
+
+    def _search(
+        self,
+        pictures: NDArray[np.uint8],
+        shapes: NDArray[np.int16],
+        bits: NDArray[np.uint64],
+        before: Sequence[int],
+    ) -> list[list[Candidate]]:
+        alike = [self._alike(*film) for film in zip(bits, shapes, before, strict=True)]
         counts = [len(rows) for rows in alike]
         others = self._pictures[np.concatenate(alike)]
         distances = tangent_distances(tangent_bases(pictures), others, counts)
@@ -116,7 +136,7 @@ class FilmIndex:
     def _alike(self, bits: NDArray[np.uint64], shape: np.int16, count: int) -> NDArray[np.intp]:
         different = np.bitwise_count(self._bits[0, :count] ^ bits[0])
         different += np.bitwise_count(self._bits[1, :count] ^ bits[1])
-        rows = np.flatnonzero(different <= MAX_DIFFERENT_BITS)
+        rows = (different <= MAX_DIFFERENT_BITS).nonzero()[0]
         same_shape = np.abs(self._shapes[rows] - shape) <= MAX_SHAPE_STEPS
         return np.asarray(rows[same_shape], np.intp)
 

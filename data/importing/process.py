@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import subprocess
 import sys
@@ -13,8 +14,14 @@ from data.importing.reading import Outcome, Request, read_requests
 from data.pool import Pool
 
 START = (
-    "import sys; sys.path[:] = {path!r}; from data.importing.process import serve; serve({number})"
+    "import os, sys; os.environ['OPENBLAS_NUM_THREADS'] = '1'; sys.path[:] = {path!r}; "
+    "from data.importing.process import serve; serve({number})"
 )
+"""One thread of the linear algebra library: each core has a process that reads already."""
+
+GARBAGE_AFTER = 20_000
+"""Objects after which a reading process looks for garbage: reading a film makes few cycles."""
+
 STOP_S = 10.0
 """A process that has nothing more to read ends at once; after this time it is ended."""
 
@@ -79,6 +86,8 @@ class ReadingProcess:
 
 def serve(number: int) -> None:
     """Answers requests on the socket with this file descriptor until the other end is gone."""
+    gc.freeze()  # What was imported stays: it need not be looked through again and again.
+    gc.set_threshold(GARBAGE_AFTER)
     with Connection(number) as connection, suppress(EOFError, OSError):
         connection.send("ready")
         while True:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any
 
-from sqlalchemy import Connection, Table, func, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, func, select
 
 from data.domain import REFERENCE_READER, Value
 from data.importing.records import ImportBatch, NearDuplicate, Origin
-from data.ledger.database import rows_among
+from data.ledger.database import put_rows, rows_among
 from data.ledger.radiographs import add_radiographs, settle_splits
 from data.ledger.readings import record_readings
 from data.ledger.schema import fingerprints, near_duplicates, origins, readings, source_values
@@ -26,36 +24,16 @@ def record_import(connection: Connection, batch: ImportBatch, fingerprints_known
         return False
     if batch.radiographs:
         add_radiographs(connection, batch.radiographs)
-    settle_splits(connection, set(batch.patients.items()))
-    _store(
-        connection,
-        fingerprints,
-        [{"radiograph_id": key, "film": film.hex()} for key, film in batch.fingerprints.items()],
-    )
-    _store(
-        connection,
-        near_duplicates,
-        [
-            {"one": pair.one, "other": pair.other, "distance": pair.distance}
-            for pair in batch.near_duplicates
-        ],
-    )
-    _store(
-        connection,
-        origins,
-        [
-            {"key": key, "radiograph_id": origin.radiograph_id, "stamp": origin.stamp}
-            for key, origin in batch.origins.items()
-        ],
-    )
-    _store(
-        connection,
-        source_values,
-        [
-            {"radiograph_id": key, "values": _VALUES.encode(values)}
-            for key, values in batch.source_values.items()
-        ],
-    )
+    if batch.patients:
+        settle_splits(connection, set(batch.patients.items()))
+    films = [(key, film.hex()) for key, film in batch.fingerprints.items()]
+    put_rows(connection, fingerprints, films, move=True)
+    pairs = [(pair.one, pair.other, pair.distance) for pair in batch.near_duplicates]
+    put_rows(connection, near_duplicates, pairs, move=True)
+    items = [(key, item.radiograph_id, item.stamp) for key, item in batch.origins.items()]
+    put_rows(connection, origins, items, move=True)
+    told = [(key, _VALUES.encode(values)) for key, values in batch.source_values.items()]
+    put_rows(connection, source_values, told, move=True)
     if batch.references:
         record_readings(connection, batch.references)
     return True
@@ -105,17 +83,3 @@ def with_reference(connection: Connection, wanted: Collection[str]) -> set[str]:
     keys = {f"{REFERENCE_READER}:{radiograph_id}" for radiograph_id in wanted}
     rows = rows_among(connection, select(readings.c.radiograph_id), readings.c.key, keys)
     return {row["radiograph_id"] for row in rows}
-
-
-def _store(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
-    """Adds the rows; of those whose key is there, the other columns are moved to what is told."""
-    if not rows:
-        return
-    key = list(table.primary_key.columns)
-    others = [column.name for column in table.columns if column not in key]
-    on_sqlite = connection.dialect.name == "sqlite"
-    statement: sqlite.Insert | postgresql.Insert = (
-        sqlite.insert(table) if on_sqlite else postgresql.insert(table)
-    )
-    moved = {name: statement.excluded[name] for name in others}
-    connection.execute(statement.on_conflict_do_update(index_elements=key, set_=moved), rows)

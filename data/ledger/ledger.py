@@ -1,7 +1,7 @@
 """The ledger: what happened, in order and for ever, and what is true now.
 
-`Ledger` is the face; each noun behind it (`ledger_readings.py`, `ledger_runs.py`, ...) is a module
-of functions on a connection. The tables, the chain and the backup are described in docs/ledger.md.
+`Ledger` is the face; each noun behind it (`readings.py`, `runs.py`, ...) is a module of functions
+on a connection. The tables, the chain and the backup are described in docs/ledger.md.
 """
 
 from __future__ import annotations
@@ -352,7 +352,7 @@ class Ledger:
         return self.prediction_by_id(ledger_predictions.prediction_id(radiograph_id, model_version))
 
     def prediction_by_id(self, prediction_id: str) -> Prediction | None:
-        """Returns the prediction of that id (`ledger_predictions.prediction_id`)."""
+        """Returns the prediction of that id (`data.ledger.predictions.prediction_id`)."""
         with self._database.read() as connection:
             return ledger_predictions.find_prediction(connection, prediction_id)
 

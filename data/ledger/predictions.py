@@ -75,6 +75,9 @@ def _to_row(key: str, item: Prediction, created_at: str) -> dict[str, Any]:
         "confidence": item.confidence,
         "coverage": item.coverage,
         "created_at": created_at,
+        "used": canonical_json(item.used),
+        "predicted_inputs": json.dumps(item.predicted_inputs),
+        "novelty": item.novelty,
     }
 
 
@@ -88,4 +91,7 @@ def _from_row(row: RowMapping) -> Prediction:
         probabilities=json.loads(row["probabilities"]),
         confidence=row["confidence"],
         coverage=row["coverage"],
+        used=json.loads(row["used"]),
+        predicted_inputs=tuple(json.loads(row["predicted_inputs"])),
+        novelty=row["novelty"],
     )

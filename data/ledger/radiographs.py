@@ -10,7 +10,7 @@ from sqlalchemy import Connection, RowMapping, Select, func, insert, select, upd
 
 from data.domain import Radiograph, Split
 from data.errors import LedgerError, NotFoundError
-from data.ledger.database import rows_among
+from data.ledger.database import put_rows, rows_among
 from data.ledger.events import canonical_json, utc_text, utc_time
 from data.ledger.schema import patients, radiographs, task_links
 
@@ -20,8 +20,7 @@ def add_radiographs(connection: Connection, new: Sequence[Radiograph]) -> int:
     known = _known(connection, {radiograph.id for radiograph in new})
     fresh = {item.id: item for item in reversed(new) if item.id not in known}
     settle_splits(connection, {(item.patient, item.split) for item in new})
-    if fresh:
-        connection.execute(insert(radiographs), [_to_row(item) for item in fresh.values()])
+    put_rows(connection, radiographs, [_to_row(item) for item in fresh.values()])
     return len(fresh)
 
 
@@ -130,26 +129,25 @@ def settle_splits(connection: Connection, wanted: Collection[tuple[str, Split]])
                 f"Patient {patient} is in split {there} for ever and cannot go to {split}: "
                 "keep the salt and the shares of the splits that the workspace began with."
             )
-    if fresh:
-        rows = [{"patient": patient, "split": split.value} for patient, split in fresh.items()]
-        connection.execute(insert(patients), rows)
+    put_rows(connection, patients, [(key, split.value) for key, split in fresh.items()])
 
 
 def _all() -> Select[Any]:
     return select(radiographs, patients.c.split).join(patients)
 
 
-def _to_row(item: Radiograph) -> dict[str, Any]:
-    return {
-        "id": item.id,
-        "patient": item.patient,
-        "source": item.source,
-        "path": item.path,
-        "width": item.width,
-        "height": item.height,
-        "imported_at": utc_text(item.imported_at),
-        "metadata": canonical_json(item.metadata) if item.metadata else "{}",
-    }
+def _to_row(item: Radiograph) -> tuple[Any, ...]:
+    """Returns the columns in the order of the table."""
+    return (
+        item.id,
+        item.patient,
+        item.source,
+        item.path,
+        item.width,
+        item.height,
+        utc_text(item.imported_at),
+        canonical_json(item.metadata) if item.metadata else "{}",
+    )
 
 
 def _from_row(row: RowMapping) -> Radiograph:

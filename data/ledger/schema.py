@@ -20,7 +20,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA_VERSION = "0002"
+SCHEMA_VERSION = "0003"
 """The newest revision in `migrations/versions`."""
 
 VERSION_TABLE = "ledger_version"
@@ -152,6 +152,9 @@ predictions = Table(
     Column("confidence", Double, nullable=False),
     Column("coverage", Double, nullable=False),
     Column("created_at", Text, nullable=False),
+    Column("used", Text, nullable=False, server_default="{}"),
+    Column("predicted_inputs", Text, nullable=False, server_default="[]"),
+    Column("novelty", Double),
     UniqueConstraint("radiograph_id", "model_version"),
 )
 

@@ -46,12 +46,10 @@ def take_snapshot(connection: Connection, after: Head | None) -> LabelSnapshot:
     if after is not None and _holds(connection, after):
         changed = _changed(connection, after[0])
     live = readings.c.withdrawn.is_(False)
-    of = readings.c.radiograph_id
-    several = select(of).where(live).group_by(of).having(func.count() > 1)
-    all_live, read = connection.execute(
-        select(func.count(), func.count(of.distinct())).where(live)
-    ).one()
-    many = set(connection.execute(several).scalars()) if all_live > read else set()
+    of, times = readings.c.radiograph_id, func.count()
+    several = select(of, times).where(live).group_by(of).having(times > 1)
+    many = {row[0]: row[1] for row in connection.execute(several)}
+    all_live = connection.execute(select(times).select_from(readings).where(live)).scalar_one()
     pairs = select(func.count()).select_from(near_duplicates)
     return LabelSnapshot(
         head=read_head(connection),
@@ -59,7 +57,7 @@ def take_snapshot(connection: Connection, after: Head | None) -> LabelSnapshot:
         radiographs=_radiographs(connection, changed),
         readings=_readings(connection, changed),
         several=_readings(connection, many),
-        read=read,
+        read=all_live - sum(many.values()) + len(many),
         near_duplicates=connection.execute(pairs).scalar_one(),
     )
 

@@ -12,7 +12,7 @@ from data.errors import CarpalError, InvalidInputError, NotFoundError
 from data.sources.cells import Columns, ValueReader
 from data.sources.files import FoundFile, files_below
 from data.sources.image_index import ImageIndex, inner_path
-from data.sources.item import SourceItem, refused
+from data.sources.item import SourceItem, refused, refused_row
 from data.sources.known_targets import AGE
 from data.sources.split_file import read_splits
 from data.sources.tables import Table, TableRow, read_table
@@ -86,8 +86,7 @@ def read_annotation_table(
             split = splits.split_of(row.cell(keys.patient), dirs[person]) if splits else None
             item = _item(row, file, person, keys, split)
         except CarpalError as error:
-            name = row.cell(keys.image) or row.place
-            left_out.append(refused(name, f"{row.place}: {error}"))
+            left_out.append(refused_row(row.cell(keys.image), row.place, str(error)))
         else:
             yield item
     yield from left_out

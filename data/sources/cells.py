@@ -39,6 +39,44 @@ class Columns:
     spellings: Mapping[tuple[str, str], str] = field(default_factory=dict)
     unit: Unit = "months"
 
+    def check(self, targets: Iterable[Target]) -> None:
+        """Makes sure that the task has what this speaks of.
+
+        Raises:
+            InvalidInputError: There is no such target or choice; the sentence lists those that
+                there are.
+        """
+        choices = {target.name: target.choices for target in targets}
+        for name in (*self.targets, *(name for name, _ in self.spellings)):
+            if name not in choices:
+                raise InvalidInputError(
+                    f"The task has no target {name!r}; its targets are {', '.join(choices)}."
+                )
+        for (name, spelling), choice in self.spellings.items():
+            if choice not in choices[name]:
+                known = ", ".join(choices[name])
+                raise InvalidInputError(
+                    f"{spelling!r} cannot mean {choice!r}: {name} is one of {known}."
+                )
+
+    def value(self, target: Target, key: str, cell: str, *, decimal_comma: bool = False) -> Value:
+        """Returns what a cell says of a target.
+
+        Args:
+            target: With its range or choices.
+            key: Key of the cell's column; see `choice_of`.
+            cell: As it is written, not empty.
+            decimal_comma: `12,5` is a number.
+
+        Raises:
+            InvalidInputError: It is no such value; the sentence names the target.
+        """
+        if target.kind == "choice":
+            said = self.spellings.get((target.name, cell.casefold()))
+            return parse_value(target, said or choice_of(target, key, cell))
+        unit = self.unit if target.unit == "months" else ""
+        return number_of(target, cell, unit, decimal_comma=decimal_comma)
+
 
 @dataclass(frozen=True, slots=True)
 class ValueReader:
@@ -63,7 +101,7 @@ class ValueReader:
                 or choice; the sentence lists those that there are.
         """
         targets = tuple(targets)
-        _check(how, targets)
+        how.check(targets)
         found = [(target, _column_of(table, target, how)) for target in targets]
         return cls(tuple((t, key) for t, key in found if key), how, table.decimal_comma)
 
@@ -74,17 +112,10 @@ class ValueReader:
             InvalidInputError: A cell is no such value; the sentence names the target.
         """
         return {
-            target.name: self._value(target, key, cell)
+            target.name: self.how.value(target, key, cell, decimal_comma=self.decimal_comma)
             for target, key in self.columns
             if (cell := row.cell(key))
         }
-
-    def _value(self, target: Target, key: str, cell: str) -> Value:
-        if target.kind == "choice":
-            said = self.how.spellings.get((target.name, cell.casefold()))
-            return parse_value(target, said or choice_of(target, key, cell))
-        unit = self.how.unit if target.unit == "months" else ""
-        return number_of(target, cell, unit, decimal_comma=self.decimal_comma)
 
 
 def choice_of(target: Target, key: str, cell: str) -> str:
@@ -126,20 +157,6 @@ def number_of(target: Target, cell: str, unit: str = "", *, decimal_comma: bool 
     if unit == "years":
         text = f"{float(text) * MONTHS_PER_YEAR:.10g}"
     return parse_value(target, text)
-
-
-def _check(how: Columns, targets: Iterable[Target]) -> None:
-    choices = {target.name: target.choices for target in targets}
-    for name in (*how.targets, *(name for name, _ in how.spellings)):
-        if name not in choices:
-            raise InvalidInputError(
-                f"The task has no target {name!r}; its targets are {', '.join(choices)}."
-            )
-    for (name, spelling), choice in how.spellings.items():
-        if choice not in choices[name]:
-            raise InvalidInputError(
-                f"{spelling!r} cannot mean {choice!r}: {name} is one of {', '.join(choices[name])}."
-            )
 
 
 def _column_of(table: Table, target: Target, how: Columns) -> str:

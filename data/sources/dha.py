@@ -13,7 +13,7 @@ from data.errors import CarpalError, InvalidInputError, NotFoundError
 from data.sources.cells import NUMBER, SEX_COLUMNS, Unit, choice_of, number_of
 from data.sources.files import TABLE_SUFFIXES, FoundFile, files_below
 from data.sources.image_index import ImageIndex
-from data.sources.item import SourceItem, refused
+from data.sources.item import SourceItem, refused, refused_row
 from data.sources.known_targets import AGE, SEX
 from data.sources.tables import Table, TableRow, column_key, read_table
 
@@ -152,7 +152,7 @@ def _read_rows(
                 raise InvalidInputError(f"{file.name} has a row already.")
             rows[file.name] = _item(file, row, keys, table.decimal_comma)
         except CarpalError as error:
-            left_out.append(refused(row.cell(keys.file) or row.place, f"{row.place}: {error}"))
+            left_out.append(refused_row(row.cell(keys.file), row.place, str(error)))
 
 
 def _item(file: FoundFile, row: TableRow, keys: _Keys, decimal_comma: bool) -> SourceItem:

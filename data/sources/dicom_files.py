@@ -13,7 +13,7 @@ from data.dicom.reading import read_file, read_header, to_image
 from data.errors import ImageError, InvalidInputError, NotFoundError
 from data.images.decoding import DEFAULT_LIMITS, ImageLimits
 from data.sources.dicom_item import dicom_item
-from data.sources.files import FoundFile, files_below, printable, stamp_of
+from data.sources.files import NO_FILE, FoundFile, files_below, printable, stamp_of
 from data.sources.item import Delivered, SourceItem, refused
 
 DICOM_SUFFIXES = frozenset({".dcm", ".dicom"})
@@ -73,8 +73,9 @@ def load(path: Path, patient: str, salt: str, limits: ImageLimits) -> Delivered:
 def _files(path: Path, alone: bool) -> Iterator[tuple[FoundFile, bool]]:
     """Yields files, and whether a user or their name asks for them to be DICOM."""
     if not path.is_dir():
-        found = FoundFile(path, printable(path.as_posix()), stamp_of(path.stat()))
-        yield found, True
+        name, status = printable(path.as_posix()), path.stat()
+        problem = "" if path.is_file() else NO_FILE
+        yield FoundFile(path, name, stamp_of(status), problem), True
         return
     for file in files_below(path, None):
         if file.path.name.upper() == DIRECTORY_FILE:

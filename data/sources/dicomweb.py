@@ -27,6 +27,7 @@ from data.sources.dicomweb_search import (
     UID_FORM,
     Search,
     client_of,
+    described,
     first,
     wanted_series,
 )
@@ -71,13 +72,12 @@ def read_dicomweb(
     connection = _connection(server)
     for study, series in wanted_series(connection, search):
         try:
-            described = connection.ask(
-                partial(client_of(connection).retrieve_series_metadata, study, series)
-            )
+            ask = partial(client_of(connection).retrieve_series_metadata, study, series)
+            instances = described(connection, ask)
         except FailedRequestError as error:
             yield refused(f"series {keyed_hash('series', series, salt)}", str(error))
             continue
-        for instance in described:
+        for instance in instances:
             item = _item(server, instance, search, salt, left_out, limits)
             if item is not None:
                 yield item

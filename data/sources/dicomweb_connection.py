@@ -68,11 +68,16 @@ class DicomWebServer:
     pause_s: float = 1.0
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
-            raise InvalidInputError(
-                "The address of a DICOMweb service looks like https://pacs.example.org/dicom-web."
-            )
+        wrong = InvalidInputError(
+            "The address of a DICOMweb service looks like https://pacs.example.org/dicom-web."
+        )
+        try:
+            parts = urlsplit(self.url)
+            host, _ = parts.hostname, parts.port
+        except ValueError as error:
+            raise wrong from error
+        if parts.scheme not in ("http", "https") or not host or parts.query:
+            raise wrong
         if parts.username or parts.password:
             raise InvalidInputError(
                 "Name and password do not belong into the address, where others can read them: "
@@ -276,4 +281,4 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
 
 def _retry_after_s(headers: Mapping[str, str]) -> float:
     text = headers.get("Retry-After", "")
-    return float(text) if text.isdigit() else 0.0
+    return float(text) if text.isdecimal() else 0.0

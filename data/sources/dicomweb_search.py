@@ -148,7 +148,7 @@ def _pages(
     seen: set[str] = set()
     offset = 0
     while True:
-        page = connection.ask(partial(ask, limit=PAGE, offset=offset))
+        page = described(connection, partial(ask, limit=PAGE, offset=offset))
         new = [found for found in page if first(found, uid) not in seen]
         seen |= {first(found, uid) for found in new}
         yield from new
@@ -157,7 +157,24 @@ def _pages(
             return
 
 
+def described(connection: DicomWebConnection, request: Callable[[], Any]) -> list[dict[str, Any]]:
+    """Returns the objects of the DICOM JSON model (PS3.18 F) that a server answers with.
+
+    Raises:
+        CarpalError: As `DicomWebConnection.ask`, also for JSON of another form.
+    """
+
+    def objects() -> list[dict[str, Any]]:
+        answer = request()
+        if not isinstance(answer, list) or not all(isinstance(one, dict) for one in answer):
+            raise ValueError
+        return answer
+
+    return connection.ask(objects)
+
+
 def first(element: Mapping[str, Any], tag: str) -> str:
     """Returns an element's first value in the DICOM JSON model (PS3.18 F.2), empty if absent."""
-    values = (element.get(tag) or {}).get("Value") or [""]
-    return str(values[0])
+    found = element.get(tag)
+    values = found.get("Value") if isinstance(found, dict) else None
+    return str(values[0]) if isinstance(values, list) and values else ""

@@ -15,6 +15,8 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".
 TABLE_SUFFIXES = frozenset({".csv", ".tsv"})
 NOT_IN_NAMES = frozenset({"Cc", "Cs"})
 """Unicode categories: control characters, and bytes that are no UTF-8 (as Python reads them)."""
+NO_FILE = "It is a pipe, a socket or a device, and no file."
+"""Why such a thing is refused; it is never opened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,8 @@ def require_folder(folder: Path) -> Path:
             f"The path {printable(str(folder))} is no UTF-8 text or holds control characters: "
             "rename the folder."
         )
+    if folder.is_file():
+        raise NotFoundError(f"{folder} is a file: name the folder that holds the images.")
     if not folder.is_dir():
         raise NotFoundError(f"There is no folder {folder}.")
     return folder
@@ -147,7 +151,7 @@ def _found(entry: os.DirEntry[str], folder: Path, root: Path) -> FoundFile:
     if stat.S_ISDIR(status.st_mode):
         return _refused(Path(entry.path), folder, "It is a link to a folder: not followed.")
     if not stat.S_ISREG(status.st_mode):
-        return _refused(path, folder, "It is a pipe, a socket or a device, and no file.")
+        return _refused(path, folder, NO_FILE)
     return FoundFile(path, _name(Path(entry.path), folder), stamp_of(status))
 
 

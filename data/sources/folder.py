@@ -11,7 +11,7 @@ from data.errors import CarpalError, InvalidInputError, NotFoundError
 from data.sources.cells import Columns, ValueReader
 from data.sources.files import FoundFile, files_below
 from data.sources.image_index import ImageIndex
-from data.sources.item import SourceItem, refused
+from data.sources.item import SourceItem, refused, refused_row
 from data.sources.tables import Table, TableRow, read_table
 
 TABLE = "labels.csv"
@@ -79,7 +79,7 @@ def read_folder(
     for row in read.rows:
         problem = _claim(row, keys, index, rows)
         if problem:
-            left_out.append(refused(row.cell(keys.file) or row.place, f"{row.place}: {problem}"))
+            left_out.append(refused_row(row.cell(keys.file), row.place, problem))
     for file in files:
         yield _item(file, rows.get(file.name), keys, read.path.name)
     yield from left_out

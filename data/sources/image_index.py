@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import PurePosixPath, PureWindowsPath
 
 from data.errors import InvalidInputError, NotFoundError
@@ -43,10 +43,7 @@ class ImageIndex:
         found = self.candidates(path, whole_path=whole_path)
         if not found:
             raise NotFoundError(f"there is no image {path}.")
-        if len(found) > 1:
-            names = ", ".join(file.name for file in found[:SHOWN])
-            raise InvalidInputError(f"{path} may be any of {len(found)} images: {names}.")
-        return found[0]
+        return only_one(path, found)
 
     def candidates(
         self,
@@ -77,6 +74,22 @@ class ImageIndex:
             for file in self._files.get(PurePosixPath(path).name, [])
             if _ends_with(_same(file.name), path) or _ends_with(path, _same(file.name))
         ]
+
+
+def only_one(path: str, found: Sequence[FoundFile]) -> FoundFile:
+    """Returns the image that was found.
+
+    Args:
+        path: As a table says it.
+        found: What it may mean; at least one image.
+
+    Raises:
+        InvalidInputError: There are several.
+    """
+    if len(found) > 1:
+        names = ", ".join(file.name for file in found[:SHOWN])
+        raise InvalidInputError(f"{path} may be any of {len(found)} images: {names}.")
+    return found[0]
 
 
 def inner_path(text: str) -> str:

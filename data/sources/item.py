@@ -73,6 +73,17 @@ class SourceItem:
             ) from error
 
 
+def refused_row(name: str, place: str, problem: str) -> SourceItem:
+    """Returns the item for a row of a table that cannot be taken.
+
+    Args:
+        name: Of its image, as the row says it; empty: the place stands for it.
+        place: See `TableRow.place`.
+        problem: Why.
+    """
+    return refused(name, f"{place}: {problem}") if name else refused(place, problem)
+
+
 def refused(name: str, problem: str) -> SourceItem:
     """Returns the item for a radiograph that cannot be delivered, with the reason."""
     return SourceItem(name, problem=problem)

@@ -12,8 +12,8 @@ from data.domain import Value
 from data.errors import CarpalError, InvalidInputError, NotFoundError
 from data.sources.cells import choice_of, number_of
 from data.sources.files import TABLE_SUFFIXES, FoundFile, files_below
-from data.sources.image_index import ImageIndex, inner_path
-from data.sources.item import SourceItem, refused
+from data.sources.image_index import ImageIndex, inner_path, only_one
+from data.sources.item import SourceItem, refused, refused_row
 from data.sources.known_targets import AGE, SEX
 from data.sources.tables import Table, TableRow, read_table
 from data.values import parse_value
@@ -130,9 +130,9 @@ def _item(
     seen: dict[str, str],
 ) -> SourceItem:
     number = row.cell(table.number)
-    name = f"rsna-{number}" if number else row.place
+    name = f"rsna-{number}" if number else ""
     if row.problem:
-        return refused(row.place, f"{row.place}: {row.problem}")
+        return refused_row(name, row.place, row.problem)
     try:
         file = _image(number, table.role, index)
         if file.name in seen:
@@ -142,7 +142,7 @@ def _item(
             raise InvalidInputError(f"{file.name}: {file.problem}")
         values = _values(row, table)
     except CarpalError as error:
-        return refused(name, f"{row.place}: {error}")
+        return refused_row(name, row.place, str(error))
     if name in items:  # The same number in two parts is not the same child.
         name = f"rsna-{table.role}-{number}"
     return SourceItem(name, file.path, name, values, stamp=file.stamp)
@@ -158,10 +158,7 @@ def _image(number: str, role: str, index: ImageIndex) -> FoundFile:
         raise NotFoundError(f"there is an image {number} only in {found[0].name}: another part.")
     if not fitting:
         raise NotFoundError(f"there is no image {number}.png or .jpg.")
-    if len(fitting) > 1:
-        names = ", ".join(file.name for file in fitting[:3])
-        raise InvalidInputError(f"{number} may be any of {len(fitting)} images: {names}.")
-    return fitting[0]
+    return only_one(number, fitting)
 
 
 def _values(row: TableRow, table: _RsnaTable) -> dict[str, Value]:

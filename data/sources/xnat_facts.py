@@ -7,10 +7,8 @@ from typing import Any
 from urllib.parse import quote
 
 from data.domain import Target, Value
-from data.errors import InvalidInputError
-from data.sources.cells import Columns, choice_of, number_of
+from data.sources.cells import Columns
 from data.sources.xnat_server import XnatServer
-from data.values import parse_value
 
 CUSTOM = "fields/field"
 """Where XNAT's JSON keeps the custom variables of an item."""
@@ -28,16 +26,12 @@ class XnatFacts:
         columns: Which custom variable or demographic field tells which target.
 
     Raises:
-        InvalidInputError: The task has no such target.
+        InvalidInputError: The task has no such target or choice.
     """
 
     def __init__(self, server: XnatServer, targets: Iterable[Target], columns: Columns) -> None:
         known = {target.name: target for target in targets}
-        for name in (*columns.targets, *(name for name, _ in columns.spellings)):
-            if name not in known:
-                raise InvalidInputError(
-                    f"The task has no target {name!r}; its targets are {', '.join(known)}."
-                )
+        columns.check(known.values())
         self._server = server
         self._columns = columns
         self._fields = {known[name]: field.lower() for name, field in columns.targets.items()}
@@ -60,16 +54,10 @@ class XnatFacts:
             return {}
         told = {**self._of_subject(subject), **self._told("experiments", session, CUSTOM)}
         return {
-            target.name: self._value(target, field, text)
+            target.name: self._columns.value(target, field, text)
             for target, field in self._fields.items()
             if (text := told.get(field, "").strip()).lower() not in _UNKNOWN
         }
-
-    def _value(self, target: Target, field: str, text: str) -> Value:
-        if target.kind == "choice":
-            said = self._columns.spellings.get((target.name, text.casefold()))
-            return parse_value(target, said or choice_of(target, field, text))
-        return number_of(target, text, self._columns.unit if target.unit == "months" else "")
 
     def _of_subject(self, subject: str) -> Mapping[str, str]:
         if self._subject[0] != subject:

@@ -4,7 +4,7 @@ Only the session of the `xnat` package is used: signing in, the keeping of cooki
 checksums. Its object model is not (`no_parse_model`), because that is Python code which is made
 from the schemas that the server sends, and executed; the lists of the published REST interface
 (wiki.xnat.org/xnat-api) say all that is needed. No real XNAT was at hand when this was written: it
-was tested against `tests/service/fake_xnat.py`, which answers as that documentation says.
+was tested against `tests/service/xnat/fake_xnat.py`, which answers as that documentation says.
 """
 
 from __future__ import annotations

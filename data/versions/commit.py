@@ -1,7 +1,7 @@
 """Commit one dataset version, wholly or not at all: on the dataset branch, or as a proposal.
 
-The images go into DVC while the tables are written: DVC's process takes as long to start as git
-takes to store the tables of 100,000 radiographs.
+The images go into DVC while the tables are written: DVC's process takes longer to start than
+everything that grows with the rows of 100,000 radiographs.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.atomic import write_file
+from data.atomic import sync_files, write_file
 from data.domain import TaskSpec
 from data.errors import VersionError
 from data.versions.attempt import DRAFTS, NO_VERSION, attempt
@@ -45,9 +45,11 @@ from data.versions.shards import (
     shard_name,
     shard_names,
 )
-from data.versions.table import LabelTable
 from data.versions.tags import read_tag, set_tag, version_number
+from data.versions.tally import Tally
+from data.versions.tally_file import read_tally, write_tally
 from data.versions.text import read_trailers
+from data.versions.work_tree import hand_edits, read_tables
 
 DVC_CONFIG = ".dvc/config"
 _IMAGES_AT = "carpal.imagesAt"
@@ -84,21 +86,20 @@ class Committer:
             StorageError: The disk is full.
         """
         number = version_number(latest) + 1 if latest else 1
-        tables = read_tables(self.git, latest) if latest else no_tables(self.spec)
         shards = Shards(self.git.root)
         there = shards.find({row.radiograph.id for row in state.labelled})
         missing = [row.radiograph for row in state.labelled if row.radiograph.id not in there]
         added = plan_shard(number, missing, self.pool)
         images = {**there, **added}
-        files = {key: image.file for key, image in images.items()}
-        change = change_rows(self.spec, state, tables, files)
-        if not change.lines:
+        # A new image is a new row; without one it may come to nothing.
+        found = None if added else self._changes(state, latest, images)
+        if found and not found[1].lines:
             if latest is None:
                 raise VersionError("There is no label to commit yet.")
             return latest
-        by_hand = hand_edits(self.git, latest) if latest else ""
         with attempt(self.git, number):
             with self._images_on_their_way(number, added):
+                tables, change = found or self._changes(state, latest, images)
                 new = change_tables(self.spec, tables, change)
                 large = {LABELS: new.labels.text, SPLITS: new.splits.text}
                 with self._stored(large) as stored:
@@ -109,9 +110,11 @@ class Committer:
                         change,
                         number=number,
                         image_bytes=self._image_bytes(latest, new, change, images, shards),
-                        overwrites=by_hand,
+                        overwrites=hand_edits(self.git, latest) if latest else "",
+                        carried=self._tally(latest),
                     )
                     objects = stored()
+                self._keep(draft, objects)
             small = {name: text for name, text in draft.texts.items() if name not in large}
             with self._stored(small) as stored:
                 objects |= stored()
@@ -148,6 +151,23 @@ class Committer:
     def is_up_to_date(self, proposal: Proposal) -> bool:
         """Says whether the images of a proposal are where they belong now."""
         return remote_in(self.git.run("show", f"{proposal.commit}:{DVC_CONFIG}")) == self.dvc_remote
+
+    def _changes(
+        self, state: LabelState, latest: str | None, images: Mapping[str, ShardedImage]
+    ) -> tuple[Tables, RowChange]:
+        """Returns the tables of the latest version and what is different now."""
+        tables = read_tables(self.git, latest) if latest else no_tables(self.spec)
+        files = {key: image.file for key, image in images.items()}
+        return tables, change_rows(self.spec, state, tables, files)
+
+    def _tally(self, latest: str | None) -> Tally | None:
+        """Returns what the rows of the latest version come to, if that was kept."""
+        blob = self.git.ask("rev-parse", f"refs/tags/{latest}:{LABELS}") if latest else ""
+        return read_tally(self.git.root, blob) if blob else None
+
+    def _keep(self, draft: VersionDraft, objects: Mapping[str, str]) -> None:
+        blob = objects.get(LABELS) or self.git.run("rev-parse", f":{LABELS}").strip()
+        write_tally(self.git.root, blob, draft.tally)
 
     def _image_bytes(
         self,
@@ -191,15 +211,21 @@ class Committer:
         """
         folder = self.git.root / ".git" / DRAFTS if self.review else self.git.root
         for name, text in texts.items():
-            write_file(folder / name, text)
+            write_file(folder / name, text, sync=False)
             # git compares whole seconds: what was written in the second in which it writes its
             # index, it reads again and again.
             earlier = time.time() - 2
             os.utime(folder / name, (earlier, earlier))
-        paths = [str(folder / name) for name in texts]
+        paths = [folder / name for name in texts]
         store = ("hash-object", "-w", "--no-filters") if self.review else ("add",)
-        with self.git.at_work(*store, "--", *paths) as printed:
-            yield lambda: dict(zip(texts, printed().split(), strict=self.review))
+
+        def finish() -> dict[str, str]:
+            if not self.review:
+                sync_files(paths)
+            return dict(zip(texts, printed().split(), strict=self.review))
+
+        with self.git.at_work(*store, "--", *map(str, paths)) as printed:
+            yield finish
 
     def _publish(
         self, draft: VersionDraft, objects: dict[str, str], number: int, shard: Sequence[str]
@@ -218,23 +244,3 @@ class Committer:
         self.git.run("commit", "--quiet", *message, stdin=draft.message, at=draft.committed_at)
         # From here on the version exists.
         set_tag(self.git, draft.name, "HEAD", draft.message, draft.committed_at)
-
-
-def read_tables(git: Git, version: str) -> Tables:
-    """Returns the tables of a version that exists; the work tree must be clean."""
-    tag = f"refs/tags/{version}"
-    names = (LABELS, SPLITS)
-    if not git.run("diff", "--name-only", tag, "HEAD", "--", *names):
-        texts = [(git.root / name).read_bytes() for name in names]
-    else:
-        texts = [git.read("cat-file", "blob", f"{tag}:{name}") for name in names]
-    return Tables(*(LabelTable.parse(text) for text in texts))
-
-
-def hand_edits(git: Git, latest: str) -> str:
-    """Names the commit that changed the tables on the branch after a version; empty: none did."""
-    tag = f"refs/tags/{latest}"
-    if not git.run("diff", "--name-only", tag, "HEAD", "--", LABELS, SPLITS):
-        return ""
-    form = "--format=%h by %an"
-    return git.run("log", "-1", form, f"{tag}..HEAD", "--", LABELS, SPLITS).strip()

@@ -96,14 +96,15 @@ def diff(old: LabelTable, new: LabelTable, spec: TaskSpec) -> VersionDiff:
     little cost little. Columns that only one of them has do not count.
     """
     gone, come = changed_lines(old, new)
-    return diff_rows(_by_id(old, gone), _by_id(new, come), old.names, new, spec)
+    rows, columns = (_by_id(old, gone), _by_id(new, come)), (old.names, new.names)
+    return diff_rows(*rows, columns, Counter(new.column("split")), spec)
 
 
 def diff_rows(
     before: Mapping[str, Row],
     after: Mapping[str, Row],
-    names: Collection[str],
-    new: LabelTable,
+    columns: tuple[Collection[str], Collection[str]],
+    splits: Mapping[str, int],
     spec: TaskSpec,
 ) -> VersionDiff:
     """Says what changed, where it is known which rows did.
@@ -111,11 +112,12 @@ def diff_rows(
     Args:
         before: Radiograph id -> row of the older version, where the newer one has another or none.
         after: The same the other way round.
-        names: Columns of the older version.
-        new: The newer version.
+        columns: Of the older version and of the newer one.
+        splits: Split -> rows of the newer version.
         spec: The task.
     """
-    shared = [name for name in new.names if name in names]
+    names, others = columns
+    shared = [name for name in others if name in names]
     both = sorted(before.keys() & after.keys())
     targets = [target.name for target in spec.targets if target.name in shared]
     corrections = [
@@ -140,7 +142,7 @@ def diff_rows(
         withdrawn=tuple(rows["withdrawn"]),
         confirmed=tuple(rows["confirmed"]),
         by_reader=_by_reader(rows, before),
-        splits=_split_sizes(before, after, new),
+        splits=_split_sizes(before, after, splits),
     )
 
 
@@ -227,14 +229,13 @@ def _by_reader(
 
 
 def _split_sizes(
-    before: Mapping[str, Row], after: Mapping[str, Row], new: LabelTable
+    before: Mapping[str, Row], after: Mapping[str, Row], now: Mapping[str, int]
 ) -> tuple[SplitSize, ...]:
-    """Counts the newer table; the older one differs by the changed rows."""
-    now = Counter(new.column("split"))
+    """The older version differs from the newer one by the changed rows."""
     came = Counter(row["split"] for row in after.values())
     went = Counter(row["split"] for row in before.values())
     return tuple(
-        SplitSize(split, now[split] - came[split] + went[split], now[split])
+        SplitSize(split, now.get(split, 0) - came[split] + went[split], now.get(split, 0))
         for split in (split.value for split in Split)
     )
 

@@ -15,6 +15,7 @@ from data.versions.report import dataset_report, reader_counts
 from data.versions.splice import find_lines, splice
 from data.versions.table import LabelTable
 from data.versions.tags import version_name
+from data.versions.tally import Tally
 from data.versions.text import (
     SPLIT_COLUMNS,
     Row,
@@ -87,12 +88,14 @@ class VersionDraft:
         texts: File in the repository -> its content.
         message: Of the commit and of the tag.
         committed_at: UTC, whole seconds.
+        tally: What its rows come to.
     """
 
     name: str
     texts: Mapping[str, bytes]
     message: str
     committed_at: datetime
+    tally: Tally
 
 
 def no_tables(spec: TaskSpec) -> Tables:
@@ -152,6 +155,7 @@ def draft_version(
     number: int,
     image_bytes: int,
     overwrites: str = "",
+    carried: Tally | None = None,
 ) -> VersionDraft:
     """Drafts version `number`.
 
@@ -163,16 +167,13 @@ def draft_version(
         number: Of the new version.
         image_bytes: Size of the images of all labelled radiographs.
         overwrites: Which change of the tables by hand it takes back; empty: none.
+        carried: What the rows of the version before come to; None: all rows are counted.
 
     Raises:
         VersionError: A patient is in two splits.
     """
     before, labels, splits = tables[0].labels, tables[1].labels, tables[1].splits.text
-    moved = [(row["patient"], row["split"]) for row in change.before.values()]
-    check_splits(
-        [*labels.column("patient"), *(patient for patient, _ in moved)],
-        [*labels.column("split"), *(split for _, split in moved)],
-    )
+    tally = _tally(spec, (before, labels), change, carried)
     targets = [target.name for target in spec.targets]
     facts = VersionFacts(
         name=version_name(number),
@@ -185,17 +186,34 @@ def draft_version(
         rules=state.rules,
         overwrites=overwrites,
     )
-    changed = diff_rows(change.before, change.after, before.names, labels, spec)
-    report = dataset_report(spec, labels, facts, state.noise, changed, state.near_duplicates)
+    columns = (before.names, labels.names)
+    rows = {split: count for (split,), count in tally.counts["split",].items()}
+    changed = diff_rows(change.before, change.after, columns, rows, spec)
+    report = dataset_report(spec, tally, facts, state.noise, changed, state.near_duplicates)
     texts = {
         LABELS: labels.text,
         SPLITS: splits,
         REPORT: report.encode(),
-        picture_name(spec): histogram_svg(spec, labels).encode(),
+        picture_name(spec): histogram_svg(spec, tally).encode(),
     }
-    experts = len(labels) - list(labels.column("reference")).count("true")
-    message = commit_message(facts, len(labels), experts, reader_counts(labels))
-    return VersionDraft(facts.name, texts, message, state.committed_at)
+    experts = tally.rows - tally.counts["reference",]["true",]
+    message = commit_message(facts, tally.rows, experts, reader_counts(tally.counts["readers",]))
+    return VersionDraft(facts.name, texts, message, state.committed_at, tally)
+
+
+def _tally(
+    spec: TaskSpec, labels: tuple[LabelTable, LabelTable], change: RowChange, carried: Tally | None
+) -> Tally:
+    """Proves that each patient is in one split, and counts the new version."""
+    before, table = labels
+    if carried is not None and before.names == table.names and carried.counts_for(spec):
+        return carried.after(change.before, change.after)
+    moved = [(row["patient"], row["split"]) for row in change.before.values()]
+    check_splits(
+        [*table.column("patient"), *(patient for patient, _ in moved)],
+        [*table.column("split"), *(split for _, split in moved)],
+    )
+    return Tally.of(spec, table)
 
 
 def _split_lines(change: RowChange) -> dict[str, bytes | None]:

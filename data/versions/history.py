@@ -13,6 +13,9 @@ from data.versions.table import LabelTable
 from data.versions.tags import describe_version, read_tag, version_names
 from data.versions.text import Row, read_trailers, row_values
 
+LEAST_WEIGHT = 0.25
+"""Weight of a label on which its readers do not agree at all: it still says something."""
+
 
 class VersionHistory:
     """The versions of a dataset repository.
@@ -92,6 +95,7 @@ class VersionHistory:
                 path=pool_path(self.pool, row["id"], Path(row["image"]).name),
                 values=row_values(row, self.spec),
                 split=Split(row["split"]),
+                weight=max(float(row["agreement"] or 1), LEAST_WEIGHT),
             )
             for row in self.rows(version)
         ]

@@ -8,13 +8,13 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import combinations
+from itertools import combinations, compress
 
 from data.domain import Split, TaskSpec
 from data.versions.draft import SPLITS
 from data.versions.git_calls import Git
 from data.versions.history import VersionHistory
-from data.versions.report import patients_of, reader_counts
+from data.versions.report import reader_counts
 from data.versions.shards import FOLDER
 from data.versions.table import LabelTable
 from data.versions.tags import read_tag
@@ -101,7 +101,7 @@ def inventory(history: VersionHistory, version: str) -> Inventory:
     sizes = _image_sizes(git, tag.commit)
     ids = table.column("id")
     dates = table.column("labelled_at")
-    patients = patients_of(table)
+    patients = _patients_of(table)
     twice = set[str]().union(*(patients[a] & patients[b] for a, b in combinations(Split, 2)))
     return Inventory(
         name=version,
@@ -119,10 +119,20 @@ def inventory(history: VersionHistory, version: str) -> Inventory:
         labelled_to=max(dates, default=""),
         splits=_split_inventories(history.spec, table, patients),
         sources=dict(sorted(Counter(table.column("source")).items())),
-        readers=reader_counts(table),
+        readers=reader_counts(Counter(zip(table.column("readers"), strict=True))),
         patients_in_two_splits=len(twice),
         splits_sha256=hashlib.sha256(splits_csv).hexdigest(),
     )
+
+
+def _patients_of(table: LabelTable) -> dict[Split, set[str]]:
+    """Returns the patients of each split."""
+    patients, splits = table.column("patient"), table.column("split")
+    found: dict[Split, set[str]] = {}
+    for split in Split:
+        name = split.value
+        found[split] = set(compress(patients, [cell == name for cell in splits]))
+    return found
 
 
 def _image_sizes(git: Git, commit: str) -> dict[str, int]:

@@ -12,10 +12,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from itertools import repeat
 
 from data.domain import Split, Target, TaskSpec
-from data.versions.table import LabelTable
+from data.versions.tally import Tally
 
 NOT_STATED = "not stated"
 BINS = 20
@@ -58,13 +57,13 @@ def picture_name(spec: TaskSpec) -> str:
     return f"{target}_by_{by}.svg" if by else f"{target}.svg"
 
 
-def histogram_svg(spec: TaskSpec, table: LabelTable) -> str:
+def histogram_svg(spec: TaskSpec, tally: Tally) -> str:
     """Draws the gate's target: a number by the choice that splits its bands, a choice by split.
 
-    The same table gives the same bytes.
+    The same counts give the same bytes.
     """
     target = spec.target(spec.gate.target)
-    return _draw(_of_choice(target, table) if target.kind == "choice" else _of_number(spec, table))
+    return _draw(_of_choice(target, tally) if target.kind == "choice" else _of_number(spec, tally))
 
 
 def bin_edges(target: Target, values: Sequence[float]) -> list[float]:
@@ -92,17 +91,16 @@ def _round_width(width: float) -> float:
     return next(step * power for step in (1, 2, 5, 10) if step * power >= width * 0.999)
 
 
-def _of_number(spec: TaskSpec, table: LabelTable) -> Bars:
+def _of_number(spec: TaskSpec, tally: Tally) -> Bars:
     target, by = spec.target(spec.gate.target), spec.gate.band_by
-    cells = table.column(target.name)
-    read = Counter(zip(cells, table.column(by) if by else repeat(""), strict=False))
-    values = {cell: float(cell) for cell, _ in read if cell}
+    read = tally.counts[(target.name, by) if by else (target.name,)]
+    values = {cell: float(cell) for cell, *_ in read if cell}
     edges = bin_edges(target, [*values.values()])
     low, width, last = edges[0], edges[1] - edges[0], len(edges) - 2
     counts: Counter[tuple[str, int]] = Counter()
-    for (cell, group), count in read.items():
+    for (cell, *group), count in read.items():
         if cell:
-            counts[group, min(int((values[cell] - low) / width), last)] += count
+            counts["".join(group), min(int((values[cell] - low) / width), last)] += count
     names = [*spec.target(by).choices] if by else [""]
     if any((("", number) in counts) for number in range(last + 1)) and by:
         names.append("")
@@ -117,8 +115,8 @@ def _of_number(spec: TaskSpec, table: LabelTable) -> Bars:
     )
 
 
-def _of_choice(target: Target, table: LabelTable) -> Bars:
-    counts = Counter(zip(table.column("split"), table.column(target.name), strict=True))
+def _of_choice(target: Target, tally: Tally) -> Bars:
+    counts = tally.counts["split", target.name]
     choices = [*target.choices, *([""] if any(not choice for _, choice in counts) else [])]
     return Bars(
         title=f"{target.name} by split",

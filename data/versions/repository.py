@@ -18,7 +18,7 @@ from data.errors import NotFoundError, VersionError
 from data.readers.agreement import LabelNoise
 from data.versions.acceptance import Acceptance
 from data.versions.attempt import is_under_way, recover
-from data.versions.commit import Committer, hand_edits
+from data.versions.commit import Committer
 from data.versions.draft import LABELS, SPLITS, LabelState
 from data.versions.git_calls import Git
 from data.versions.history import VersionHistory
@@ -28,7 +28,7 @@ from data.versions.start import BRANCH, start_repository
 from data.versions.tags import read_tag, version_names
 from data.versions.text import instant, read_trailers
 from data.versions.tidying import tidy
-from data.versions.work_tree import find_hindrance, go_to_branch
+from data.versions.work_tree import find_hindrance, go_to_branch, hand_edits
 from data.writer_lock import writer_lock
 
 LOCK_WAIT_S = 120.0

@@ -1,10 +1,12 @@
-"""The work tree that versions are committed in: whether people have left it as it was."""
+"""The work tree that versions are committed in: its tables, and whether people left it alone."""
 
 from __future__ import annotations
 
 import re
 
+from data.versions.draft import LABELS, SPLITS, Tables
 from data.versions.git_calls import Git
+from data.versions.table import LabelTable
 from data.versions.tags import version_names
 
 
@@ -45,6 +47,26 @@ def go_to_branch(git: Git, branch: str) -> None:
     if not _tip(git, branch):
         git.run("branch", branch)
     git.run("symbolic-ref", "HEAD", f"refs/heads/{branch}")
+
+
+def read_tables(git: Git, version: str) -> Tables:
+    """Returns the tables of a version that exists; the work tree must be clean."""
+    tag = f"refs/tags/{version}"
+    names = (LABELS, SPLITS)
+    if not git.run("diff", "--name-only", tag, "HEAD", "--", *names):
+        texts = [(git.root / name).read_bytes() for name in names]
+    else:
+        texts = [git.read("cat-file", "blob", f"{tag}:{name}") for name in names]
+    return Tables(*(LabelTable.parse(text) for text in texts))
+
+
+def hand_edits(git: Git, latest: str) -> str:
+    """Names the commit that changed the tables on the branch after a version; empty: none did."""
+    tag = f"refs/tags/{latest}"
+    if not git.run("diff", "--name-only", tag, "HEAD", "--", LABELS, SPLITS):
+        return ""
+    form = "--format=%h by %an"
+    return git.run("log", "-1", form, f"{tag}..HEAD", "--", LABELS, SPLITS).strip()
 
 
 def _tip(git: Git, branch: str) -> str:

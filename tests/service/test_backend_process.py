@@ -46,7 +46,7 @@ from tests.unit.ml_backend.fakes import (
     task_of,
 )
 from workers import assembly
-from workers.policy import Decision
+from workers.overview import overview
 from workers.settings import Settings
 
 pytestmark = pytest.mark.service
@@ -119,17 +119,18 @@ def create_test_app() -> Flask:
         counters=shared_counters(),
     )
     models.start()
+    ledger = Ledger.open(settings.ledger)
     services = Services(
         settings=settings,
         spec=SPEC,
-        ledger=Ledger.open(settings.ledger),
+        ledger=ledger,
         models=models,
         counters=shared_counters(),
         limits=assembly.image_limits(settings),
         fetch_upload=lambda address: b"",
         reconcile=lambda reason: None,
         project=lambda: 3,
-        decision=lambda: Decision(False, "No labels yet."),
+        overview=lambda: overview(settings, ledger),
     )
     return create_app(services=services)
 

@@ -19,7 +19,7 @@ from tests.unit.data.dataset_cases import a_film, encoded
 from workers import extending
 from workers.assembly import dataset, pool, task
 from workers.bootstrap import PROJECT
-from workers.extending import extend_for_experts, extend_from_labelled
+from workers.extending import extend_for_experts, extend_from_labelled, extension_sentence
 from workers.scheduling import loop_state
 from workers.settings import Settings
 
@@ -117,6 +117,20 @@ def test_a_labelled_source_is_cut_into_versions(settings: Settings, ledger: Ledg
     assert {row["id"] for row in rows} == set(first.radiograph_ids + second.radiograph_ids)
     assert {row["reference"] for row in rows} == {"true"}
     assert loop_state(ledger, NOW).new_labels == 7
+    assert extension_sentence(first, one) == (
+        "4 radiographs, chosen by random, are in the dataset: v0001; 6 are left to choose from."
+    )
+
+
+def test_in_review_mode_a_cut_is_proposed_and_called_a_proposal(
+    settings: Settings, ledger: Ledger
+) -> None:
+    imported(settings, ledger, 2, labelled=True)
+
+    extension, committed = extend_from_labelled(replace(settings, review="branch"), ledger, 2)
+
+    assert committed.branch == "proposals/v0001"
+    assert "wait for a person on branch proposals/v0001" in extension_sentence(extension, committed)
 
 
 def test_what_an_expert_has_read_is_not_taken_from_the_source(

@@ -27,7 +27,7 @@ from carpal import cli, cli_import_dicom
 from data.domain import LabelledRadiograph
 from data.ledger.ledger import Ledger
 from tests.service.dataset_workspace import commit, open_repository
-from tests.service.orthanc import PASSWORD, USER, Orthanc, running_orthanc
+from tests.service.dicomweb.orthanc import PASSWORD, USER, Orthanc, running_orthanc
 from tests.unit.data.dataset_cases import NOON
 from tests.unit.data.dicom_cases import element, padded, uid_of
 

@@ -46,6 +46,18 @@ def own_command_line() -> str:
     return " ".join(psutil.Process().cmdline())
 
 
+def test_a_redis_that_is_gone_is_said_without_numbers(
+    settings: Settings,
+) -> None:
+    gone = replace(settings, redis_url=f"redis://:secret@127.0.0.1:{free_port()}/0")
+
+    with pytest.raises(ServiceUnavailableError) as refused:
+        depths(gone)
+
+    address = gone.redis_url.partition("@")[2]
+    assert str(refused.value) == f"Redis at {address} does not answer: Connection refused."
+
+
 def test_a_burst_of_hints_asks_for_one_reconcile(settings: Settings) -> None:
     assert request_reconcile(settings, "webhook")
     assert not request_reconcile(settings, "webhook")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
@@ -13,19 +14,22 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
-import torch
 
 from data.errors import InvalidInputError, ModelError, NotFoundError, ServiceUnavailableError
+from data.images.decoding import encode_png
+from data.phantoms.drawing import draw_hand
 from tests.support import eventually
-from tests.unit.trainer.cases import BONE_AGE, QUICK
-from trainer.calibration import Calibration
-from trainer.model_files import WEIGHTS, ModelCard, check_model, save_model
-from trainer.pixels import preparation_of
+from tests.unit.trainer.cases import QUICK
+from tests.unit.trainer.small_models import save_random_model
+from trainer.model_files import WEIGHTS, check_model
+from trainer.predictor import Predictor
 from trainer.registry import Registry
-from trainer.targets import Norm
+from trainer.registry_environment import code_commit
 
 pytestmark = pytest.mark.service
 
@@ -36,28 +40,6 @@ METRICS = {
     "numbers": {"age_months": {"bands": [{"name": "female 0-120", "cases": 12, "mae": 4.0}]}},
     "r": None,
 }
-
-
-def save(folder: Path, dataset_version: str, seed: int = 0, task: str = "bone_age") -> ModelCard:
-    """Writes a model with random weights."""
-    torch.manual_seed(seed)
-    card = ModelCard(
-        task=task,
-        targets=BONE_AGE.targets,
-        primary="age_months",
-        options=QUICK,
-        norms={"age_months": Norm(100.0, 40.0)},
-        calibration=Calibration(0.9, {"age_months": 2.5}, {"sex": 1.0}, {}),
-        preparation=preparation_of(QUICK),
-        preparation_code="0",
-        dataset_version=dataset_version,
-        provenance={"dataset_commit": "abc123"},
-        libraries={},
-        counts={"train": 100, "validation": 0, "calibration": 40},
-        started_from="",
-        history=({"epoch": 1, "loss": 0.9}, {"epoch": 2, "loss": 0.5}),
-    )
-    return save_model(folder, card.network(), card)
 
 
 @pytest.fixture(scope="session")
@@ -86,7 +68,7 @@ def versions(registry: Registry, tmp_path: Path) -> list[str]:
     """Three registered models."""
     names = []
     for i in range(3):
-        names.append(save(tmp_path / f"m{i}", f"v000{i + 1}", seed=i).model_version)
+        names.append(save_random_model(tmp_path / f"m{i}", f"v000{i + 1}", seed=i).model_version)
         registry.record(tmp_path / f"m{i}", METRICS)
     return names
 
@@ -104,7 +86,7 @@ def test_a_new_workspace_has_folder_and_database_and_no_champion(tmp_path: Path)
 def test_a_recorded_model_is_challenger_and_keeps_its_version(
     registry: Registry, tmp_path: Path
 ) -> None:
-    card = save(tmp_path / "model", "v0001")
+    card = save_random_model(tmp_path / "model", "v0001")
 
     ref = registry.record(tmp_path / "model", METRICS)
 
@@ -119,7 +101,7 @@ def test_a_run_keeps_options_curve_metrics_tags_and_model(
 ) -> None:
     from mlflow import MlflowClient
 
-    save(tmp_path / "model", "v0001")
+    save_random_model(tmp_path / "model", "v0001")
     ref = registry.record(tmp_path / "model", METRICS, {"run": "r0001"})
 
     client = MlflowClient(tracking_uri=uri, registry_uri=uri)
@@ -137,13 +119,97 @@ def test_a_run_keeps_options_curve_metrics_tags_and_model(
     assert json.loads(Path(evaluation).read_text())["mae_ci95"] == [7.0, 10.0]
 
 
+def test_a_run_keeps_its_report_its_environment_and_what_it_learnt_from(
+    registry: Registry, uri: str, tmp_path: Path
+) -> None:
+    from mlflow import MlflowClient
+
+    report = tmp_path / "report"
+    report.mkdir()
+    (report / "report.md").write_text("# Report\n")
+    save_random_model(tmp_path / "model", "v0001")
+
+    ref = registry.record(tmp_path / "model", METRICS, report=report)
+
+    client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+    kept = Path(client.download_artifacts(ref.run_id, "", str(tmp_path / "kept")))
+    assert (kept / "report" / "report.md").read_text() == "# Report\n"
+    assert (
+        f"torch=={metadata.version('torch')}" in (kept / "environment.txt").read_text().splitlines()
+    )
+    run = client.get_run(ref.run_id)
+    learnt_from = run.inputs.dataset_inputs[0].dataset
+    assert (learnt_from.name, learnt_from.digest) == ("bone_age v0001", "abc123")
+    assert json.loads(learnt_from.source) == {"version": "v0001", "commit": "abc123"}
+    assert run.data.tags["mlflow.source.git.commit"].startswith(code_commit()[:40])
+
+
+def test_the_curves_of_an_ensemble_are_those_of_each_member(
+    registry: Registry, uri: str, tmp_path: Path
+) -> None:
+    from mlflow import MlflowClient
+
+    save_random_model(tmp_path / "model", "v0001", members=2)
+
+    ref = registry.record(tmp_path / "model", METRICS)
+
+    client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+    curve = client.get_metric_history(ref.run_id, "member2/loss")
+    assert [(m.step, m.value) for m in curve] == [(1, 0.9), (2, 0.5)]
+
+
+def test_mlflow_itself_can_load_the_champion_and_ask_it(
+    registry: Registry, uri: str, tmp_path: Path
+) -> None:
+    card = save_random_model(tmp_path / "model", "v0001")
+    ref = registry.record(tmp_path / "model", METRICS)
+    registry.promote(ref.model_version)
+    film = draw_hand(100.0, "female", seed=3, size=128)
+    said = Predictor.load(tmp_path / "model", "cpu").predict_images([film], ["x"])[0]
+
+    answer = ask_by_alias(uri, encode_png(film))
+
+    assert answer["age_months"] == said.values["age_months"]
+    assert answer["model"] == card.model_version
+
+
+def ask_by_alias(uri: str, film: bytes) -> dict[str, Any]:
+    import mlflow
+    import pandas as pd
+
+    before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
+    try:
+        mlflow.set_tracking_uri(uri)
+        mlflow.set_registry_uri(uri)
+        model = mlflow.pyfunc.load_model("models:/bone_age@champion")
+    finally:
+        mlflow.set_tracking_uri(before[0])
+        mlflow.set_registry_uri(before[1])
+    table = pd.DataFrame([{"image": base64.b64encode(film).decode()}])
+    answer: dict[str, Any] = model.predict(table).to_dict(orient="records")[0]
+    return answer
+
+
+def test_a_model_that_needs_hand_masks_is_registered_without_mlflows_part(
+    registry: Registry, uri: str, tmp_path: Path
+) -> None:
+    from mlflow import MlflowClient
+
+    save_random_model(tmp_path / "model", options=replace(QUICK, crop="mask"))
+
+    ref = registry.record(tmp_path / "model", METRICS)
+
+    files = MlflowClient(tracking_uri=uri, registry_uri=uri).list_artifacts(ref.run_id, "model")
+    assert {file.path for file in files} == {"model/model.json", "model/model.safetensors"}
+
+
 def test_artefacts_lie_beside_the_database_and_nothing_in_the_working_folder(
     registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
-    save(tmp_path / "model", "v0001")
+    save_random_model(tmp_path / "model", "v0001")
 
     ref = registry.record(tmp_path / "model", METRICS)
 
@@ -154,7 +220,7 @@ def test_artefacts_lie_beside_the_database_and_nothing_in_the_working_folder(
 def test_recording_the_same_model_twice_registers_it_once(
     registry: Registry, tmp_path: Path
 ) -> None:
-    save(tmp_path / "model", "v0001")
+    save_random_model(tmp_path / "model", "v0001")
 
     first = registry.record(tmp_path / "model", METRICS)
 
@@ -278,14 +344,16 @@ def test_a_model_that_was_altered_in_the_store_is_refused(
     registry: Registry, versions: list[str], tmp_path: Path
 ) -> None:
     source = Path(registry.models()[-1].source.removeprefix("file://"))
-    save(source, "v0001", seed=99)  # a whole model, but not the one that was registered
+    save_random_model(
+        source, "v0001", seed=99
+    )  # a whole model, but not the one that was registered
 
     with pytest.raises(ModelError, match="altered"):
         registry.fetch(versions[0], tmp_path / "cache")
 
 
 def test_a_model_of_another_task_is_not_registered(registry: Registry, tmp_path: Path) -> None:
-    save(tmp_path / "model", "v0001", task="pneumonia")
+    save_random_model(tmp_path / "model", "v0001", task="pneumonia")
 
     with pytest.raises(ModelError, match="pneumonia"):
         registry.record(tmp_path / "model", METRICS)
@@ -293,7 +361,7 @@ def test_a_model_of_another_task_is_not_registered(registry: Registry, tmp_path:
 
 def test_tasks_share_a_store_and_nothing_else(uri: str, tmp_path: Path) -> None:
     for task in ("bone_age", "pneumonia"):
-        version = save(tmp_path / task, "v0001", task=task).model_version
+        version = save_random_model(tmp_path / task, "v0001", task=task).model_version
         Registry(uri, task).record(tmp_path / task, METRICS)
         Registry(uri, task).promote(version)
 
@@ -394,7 +462,9 @@ def server(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterator
 def test_a_server_keeps_models_like_a_file_does(server: str, tmp_path: Path) -> None:
     registry = Registry(server, "bone_age")
     assert registry.champion() is None
-    versions = [save(tmp_path / f"m{i}", "v0001", seed=i).model_version for i in range(2)]
+    versions = [
+        save_random_model(tmp_path / f"m{i}", "v0001", seed=i).model_version for i in range(2)
+    ]
 
     refs = [registry.record(tmp_path / f"m{i}", METRICS) for i in range(2)]
     for version in versions:

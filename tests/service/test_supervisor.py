@@ -259,6 +259,16 @@ def test_what_a_dead_service_leaves_is_ended_before_it_starts_again(
         assert not any(is_alive(pid) for pid in children)
 
 
+def test_a_disk_that_takes_no_record_is_reported_and_the_services_run_on(
+    tmp_path: Path, service: Callable[..., Service], notices: Notices
+) -> None:
+    (tmp_path / f"{processes.RECORD}.new").mkdir()
+    with Supervisor([service("one", SLEEPER)], tmp_path, notices) as stack:
+        stack.wait_ready()
+        assert is_alive(stack.pids()["one"])
+    assert notices.mention("stack:", "stack.json cannot be written")
+
+
 def test_a_second_start_on_the_same_workspace_is_refused_in_one_sentence(
     tmp_path: Path, service: Callable[..., Service]
 ) -> None:

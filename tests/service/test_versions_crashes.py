@@ -43,7 +43,10 @@ lines = 0
 WATCHED = {
     ("versions/commit.py", "commit"),
     ("versions/commit.py", "_images_on_their_way"),
-    ("versions/commit.py", "_store"),
+    ("versions/commit.py", "_stored"),
+    ("versions/commit.py", "finish"),
+    ("versions/commit.py", "_keep"),
+    ("versions/tally_file.py", "write_tally"),
     ("versions/commit.py", "_publish"),
     ("versions/proposals.py", "propose"),
     ("versions/attempt.py", "attempt"),

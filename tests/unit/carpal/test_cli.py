@@ -83,6 +83,13 @@ def test_an_error_on_purpose_is_one_line_and_its_exit_status(
     assert (ended.status, ended.out, ended.err) == (1, "", "carpal: Port 8080 is taken.\n")
 
 
+def test_an_error_that_quotes_a_hostile_name_cannot_steer_the_terminal(
+    carpal: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing_doctor(monkeypatch, StackError("There is no column \x1b[2J\udcff."))
+    assert carpal("doctor").err == "carpal: There is no column \\x1b[2J\\xff.\n"
+
+
 def test_the_exit_status_is_the_errors_own(carpal: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     class ParticularError(CarpalError):
         exit_status = 7

@@ -15,8 +15,10 @@ from rich.console import Console
 from carpal import cli
 from carpal.filling import Source, fill_pool
 from carpal.free_ports import free_port
+from carpal.import_files import imports_file
+from carpal.import_options import names_in
 from data.domain import Split
-from data.errors import StorageError
+from data.errors import AccessError, InvalidInputError, StorageError
 from data.ledger.ledger import Ledger
 from data.sources.item import Delivered, SourceItem
 from data.sources.phantoms import read_phantoms
@@ -151,6 +153,67 @@ def test_the_list_can_be_written_elsewhere_and_replaces_that_of_the_last_import(
     assert (first.status, second.status) == (1, 0)
     assert not chosen.exists()
     assert refused_files(home) == []
+
+
+def test_the_report_is_printed_though_label_studio_refuses_us(
+    carpal: Run, films: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(settings: object, console: object) -> None:
+        raise AccessError("Label Studio refuses the token.")
+
+    monkeypatch.setattr("carpal.filling.show_to_experts", refuse)
+
+    ended = carpal("folder", films, "--json")
+
+    assert (ended.status, json.loads(ended.out)["new"]) == (1, 3)
+    assert "carpal: Label Studio refuses the token." in ended.err
+
+
+@pytest.mark.parametrize(
+    ("source", "begins"),
+    [("rsna", "rsna-2"), ("../../etc/x", "-etc-x-2"), ("masks-Müller & co", "masks-Müller-co-2")],
+)
+def test_no_name_of_a_source_leads_a_list_out_of_the_workspace(
+    tmp_path: Path, source: str, begins: str
+) -> None:
+    path = imports_file(tmp_path, source, "refused")
+
+    assert path.parent == tmp_path / "imports"
+    assert path.name.startswith(begins)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [(None, "cannot be read"), (b"\xff\xfe1", "cannot be read"), (b"\n# 12\n", "names no patient")],
+    ids=["no file", "UTF-16", "remarks alone"],
+)
+def test_a_list_of_names_without_names_is_refused(
+    tmp_path: Path, content: bytes | None, sentence: str
+) -> None:
+    if content is not None:
+        (tmp_path / "patients.txt").write_bytes(content)
+
+    with pytest.raises(InvalidInputError, match=sentence):
+        names_in(tmp_path / "patients.txt", "patient")
+
+
+def test_a_list_of_names_is_read_without_repeats_and_remarks(tmp_path: Path) -> None:
+    (tmp_path / "patients.txt").write_text("\ufeff12\n\n# first ward\n 13 \n12\n", "utf-8")
+
+    assert names_in(tmp_path / "patients.txt", "patient") == ("12", "13")
+
+
+def test_another_salt_imports_nothing(
+    carpal: Run, home: Path, films: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    carpal("phantoms", 1)
+    monkeypatch.setenv("CARPAL_SALT", "other splits this time")
+
+    ended = carpal("folder", films)
+
+    assert ended.status == 1
+    assert "This workspace was begun with another salt" in ended.err
+    assert len(splits(home)) == 1
 
 
 def test_another_file_is_never_replaced_by_the_list(carpal: Run, films: Path) -> None:

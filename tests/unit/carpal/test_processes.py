@@ -7,7 +7,7 @@ import pytest
 
 from carpal import processes
 from carpal.processes import START_LINE
-from data.errors import StackError
+from data.errors import StackError, StorageError
 
 
 @pytest.mark.parametrize(
@@ -68,3 +68,21 @@ def test_this_process_and_its_parents_are_never_members_of_a_stack(
     assert born is not None
     processes.write_record(tmp_path, {"one": (os.getppid(), born)})
     assert processes.members(tmp_path) == []
+
+
+def test_a_workspace_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(StorageError, match=r"file/stack\.lock cannot be written"),
+        processes.only_stack(tmp_path / "file"),
+    ):
+        pass
+
+
+def test_a_lock_that_takes_nothing_is_said(tmp_path: Path) -> None:
+    (tmp_path / processes.LOCK).symlink_to("/dev/full")
+    with (
+        pytest.raises(StorageError, match=r"stack\.lock cannot be written"),
+        processes.only_stack(tmp_path),
+    ):
+        pass

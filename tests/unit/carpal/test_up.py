@@ -62,3 +62,10 @@ def test_the_password_does_not_get_into_a_log_file(tmp_workspace: Settings) -> N
     up._greet(tmp_workspace, log)
     assert tmp_workspace.label_studio_password not in printed(log)
     assert str(tmp_workspace.home / "secrets.toml") in printed(log)
+
+
+def test_the_greeting_names_both_pages(tmp_workspace: Settings) -> None:
+    log = console()
+    up._greet(tmp_workspace, log)
+    assert f"Label at {tmp_workspace.label_studio} " in printed(log)
+    assert f"What the loop is doing: {tmp_workspace.backend}\n" in printed(log)

@@ -59,12 +59,38 @@ def test_what_is_dropped_is_not_found_and_its_place_is_used_again() -> None:
     index.add(names(2), films[:2])
     index.add(["wrong"], films[2:3])
 
-    index.drop_after(2)
+    index.keep_after(2, ())
     index.add(["right"], films[3:])
 
     assert len(index) == 3
     found = index.search(films, [3] * 4)
     assert [one.radiograph_id for of_film in found for one in of_film] == [*names(2), "right"]
+
+
+def test_only_those_that_are_named_are_kept() -> None:
+    films = noise(6)
+    index = FilmIndex()
+    index.add(names(6), films)
+
+    index.keep_after(2, {"film-0", "film-3", "film-5"})
+
+    found = index.search(films, [len(index)] * 6)
+    kept = [one.radiograph_id for of_film in found for one in of_film]
+    assert kept == ["film-0", "film-1", "film-3", "film-5"]
+
+
+def test_films_in_the_index_are_searched_among_those_before_them() -> None:
+    film = print_of(encoded(a_hand()))
+    index = FilmIndex()
+    index.add(names(4), np.stack([noise(1)[0], film, film, film]))
+
+    found = index.search_after(1)
+
+    assert [{one.radiograph_id for one in of_film} for of_film in found] == [
+        set(),
+        {"film-1"},
+        {"film-1", "film-2"},
+    ]
 
 
 def test_films_of_another_shape_are_no_candidates() -> None:

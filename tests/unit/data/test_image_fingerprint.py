@@ -86,3 +86,31 @@ def wave(rows: float, moved: float) -> Film:
 def test_what_a_shift_explains_is_no_difference() -> None:
     assert distance(wave(1, 0), wave(1, 0.05)) < 0.001
     assert distance(wave(1, 0), wave(4, 0)) > 0.1
+
+
+def unexplained(one: Film, other: Film) -> float:
+    """The tangent distance by ordinary least squares, in double precision."""
+    film = one[:CELLS].reshape(16, 16).astype(float)
+    down, right = np.gradient(film)
+    x = np.arange(16) - 7.5
+    changes = [np.ones((16, 16)), film, right, down, right * x, down * x[:, None]]
+    model = np.stack([change[1:-1, 1:-1].ravel() for change in changes], axis=1)
+    seen = other[:CELLS].reshape(16, 16)[1:-1, 1:-1].ravel().astype(float)
+    seen -= seen.mean()
+    left = seen - model @ np.linalg.lstsq(model, seen)[0]
+    return float(left @ left / (seen @ seen))
+
+
+def test_the_tangent_distance_is_what_least_squares_leaves() -> None:
+    films = [print_of(encoded(a_hand(seed))) for seed in range(1, 5)]
+
+    for one in films:
+        for other in films:
+            assert distance(one, other) == pytest.approx(unexplained(one, other), abs=2e-4)
+
+
+def test_a_ramp_of_which_several_changes_are_the_same_has_a_distance() -> None:
+    ramp = np.append(np.tile(np.arange(16, dtype=np.uint8) * 16, 16), np.uint8(128))
+    steeper = np.append(np.tile(np.arange(16, dtype=np.uint8) * 17, 16), np.uint8(128))
+
+    assert distance(ramp, steeper) == pytest.approx(0, abs=1e-3)

@@ -14,7 +14,14 @@ from data.errors import ImageError
 from data.images.decoding import read_grey
 from data.images.preparation import CROPS, Preparation, prepare
 from tests.unit.data.dataset_cases import a_film
-from tests.unit.data.hand_cases import framed_hand
+from tests.unit.data.hand_cases import expose, framed_hand, hand_mask
+
+LEVELLED = Preparation(128, exposure="levelled")
+
+
+def difference(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
+    """Mean absolute difference in grey levels."""
+    return float(np.abs(one.astype(int) - other).mean())
 
 
 def a_hand(background: int, hand: int, bone: int, size: int = 200) -> NDArray[np.uint8]:
@@ -124,6 +131,25 @@ def test_two_borders_one_within_the_other_are_cut_off() -> None:
     assert np.array_equal(prepare(outer, Preparation(128)), prepare(film, Preparation(128)))
 
 
+@pytest.mark.parametrize("border", [0, 60, 255], ids=["black", "grey", "white"])
+def test_a_levelled_film_loses_its_plain_border(border: int) -> None:
+    film = expose(hand_mask(240, 180))
+    framed = np.full((400, 300), border, np.uint8)
+    framed[100:340, 60:240] = film
+
+    assert difference(prepare(framed, LEVELLED), prepare(film, LEVELLED)) < 0.5
+
+
+def test_a_levelled_film_loses_two_borders_one_within_the_other() -> None:
+    film = expose(hand_mask(240, 180))
+    inner = np.full((280, 220), 255, np.uint8)
+    inner[20:260, 20:200] = film
+    outer = np.zeros((400, 400), np.uint8)
+    outer[50:330, 70:290] = inner
+
+    assert difference(prepare(outer, LEVELLED), prepare(film, LEVELLED)) < 0.5
+
+
 def test_a_faint_hand_is_never_taken_for_a_border() -> None:
     square = prepare(a_hand(background=8, hand=11, bone=14), Preparation(200))
 
@@ -169,6 +195,7 @@ def test_what_is_no_film_cannot_be_prepared(image: NDArray[np.uint8], size: int)
         {"size": 4},
         {"size": 64, "crop": "square"},
         {"size": 64, "background": "blur"},
+        {"size": 64, "exposure": "bright"},
         {"size": 64, "mask_crop": 0.9},
         {"size": 64, "mask_edge": 0.5},
     ],
@@ -183,6 +210,13 @@ def test_a_preparation_is_read_as_it_was_written() -> None:
     preparation = Preparation(96, "mask", 1.3, "remove", 0.02)
 
     assert Preparation.from_json(preparation.to_json()) == preparation
+
+
+def test_a_preparation_of_before_there_were_exposures_levels_nothing() -> None:
+    content = Preparation(96).to_json()
+    del content["exposure"]
+
+    assert Preparation.from_json(content).exposure == "as_is"
 
 
 @pytest.mark.parametrize("crop", CROPS)

@@ -8,18 +8,26 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from data.images.box import Box
+from data.images.box import AS_IS, LEVELLED, Box, Sensitivity
 from data.images.crop import field_box, hand_box, plain_box
 from data.images.decoding import read_grey
+from data.images.markers import without_markers
 
 pytestmark = pytest.mark.real_data
+EXPOSURES = pytest.mark.parametrize("how", [AS_IS, LEVELLED], ids=["as it is", "levelled"])
 
 
-def film_of(real_data: Path, number: int) -> NDArray[np.uint8]:
+def film_of(real_data: Path, number: int, how: Sensitivity) -> NDArray[np.uint8]:
     folder = real_data / "rsna" / "boneage-training-dataset" / "boneage-training-dataset"
-    return read_grey(folder / f"{number}.jpg")
+    return searched(read_grey(folder / f"{number}.jpg"), how)
 
 
+def searched(film: NDArray[np.uint8], how: Sensitivity) -> NDArray[np.uint8]:
+    """The film in which `how` is meant to look; as large, if its long side is up to 512 pixels."""
+    return film if how is AS_IS else without_markers(film).film
+
+
+@EXPOSURES
 @pytest.mark.parametrize(
     ("number", "field"),
     [
@@ -31,12 +39,15 @@ def film_of(real_data: Path, number: int) -> NDArray[np.uint8]:
     ],
     ids=["shadow", "four white rims", "askew", "grey surroundings", "white strip"],
 )
-def test_borders_are_found_where_one_sees_them(real_data: Path, number: int, field: Box) -> None:
-    found = field_box(film_of(real_data, number))
+def test_borders_are_found_where_one_sees_them(
+    real_data: Path, number: int, field: Box, how: Sensitivity
+) -> None:
+    found = field_box(film_of(real_data, number, how), how)
 
     assert np.abs(np.subtract(found, field)).max() <= 12
 
 
+@EXPOSURES
 @pytest.mark.parametrize(
     ("number", "hand"),
     [
@@ -48,21 +59,22 @@ def test_borders_are_found_where_one_sees_them(real_data: Path, number: int, fie
     ],
     ids=["closed fingers", "hand at the rim", "small child", "marker beside", "thumb spread"],
 )
-def test_the_hand_stays_whole(real_data: Path, number: int, hand: Box) -> None:
-    film = film_of(real_data, number)
+def test_the_hand_stays_whole(real_data: Path, number: int, hand: Box, how: Sensitivity) -> None:
+    film = film_of(real_data, number, how)
 
-    for box in (plain_box(film), field_box(film), hand_box(film)):
+    for box in (plain_box(film, how), field_box(film, how), hand_box(film, how)):
         assert box.top <= hand.top and box.left <= hand.left
         assert box.bottom >= hand.bottom and box.right >= hand.right
 
 
-def test_a_chest_keeps_its_lungs(real_data: Path) -> None:
+@EXPOSURES
+def test_a_chest_keeps_its_lungs(real_data: Path, how: Sensitivity) -> None:
     paths = sorted((real_data / "chest_xray" / "train").rglob("*.jp*g"))[::40]
 
     left = [
         box.height * box.width / film.size
-        for film in map(read_grey, paths)
-        for box in (field_box(film), hand_box(film))
+        for film in (searched(read_grey(path), how) for path in paths)
+        for box in (field_box(film, how), hand_box(film, how))
     ]
 
     assert min(left) > 0.7

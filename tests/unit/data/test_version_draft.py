@@ -30,6 +30,7 @@ from data.versions.draft import (
     no_tables,
 )
 from data.versions.rules import rules_of
+from data.versions.tally import Tally
 from tests.unit.data.dataset_cases import (
     HEAD,
     NOON,
@@ -49,7 +50,10 @@ def a_state(*labels: LabelledRadiograph, **other: Any) -> LabelState:
 
 
 def drafted(
-    state: LabelState, tables: Tables | None = None, spec: TaskSpec = SPEC
+    state: LabelState,
+    tables: Tables | None = None,
+    spec: TaskSpec = SPEC,
+    carried: Tally | None = None,
 ) -> tuple[VersionDraft | None, Tables]:
     """The draft of version 7 on top of these tables, and its tables; None: nothing changed."""
     before = tables or no_tables(spec)
@@ -58,7 +62,9 @@ def drafted(
         return None, before
     after = change_tables(spec, before, change)
     size = 1000 * len(after.labels)
-    return draft_version(spec, state, (before, after), change, number=7, image_bytes=size), after
+    pair = (before, after)
+    draft = draft_version(spec, state, pair, change, number=7, image_bytes=size, carried=carried)
+    return draft, after
 
 
 def test_a_draft_holds_name_tables_report_picture_and_message() -> None:
@@ -220,7 +226,7 @@ MOVED = [
 def test_a_version_from_what_changed_is_a_version_from_scratch(
     empty_ledger: Path, history: list[Reading | tuple[str, Any]]
 ) -> None:
-    tables, head = no_tables(SPEC), None
+    tables, head, tally = no_tables(SPEC), None, Tally.of(SPEC, no_tables(SPEC).labels)
     with (
         TemporaryDirectory() as folder,
         Ledger.open(f"sqlite:///{shutil.copy(empty_ledger, folder)}") as ledger,
@@ -235,10 +241,11 @@ def test_a_version_from_what_changed_is_a_version_from_scratch(
             else:
                 changed, everything = state_of(ledger, head), state_of(ledger, None)
 
-                draft, after = drafted(changed, tables)
+                draft, after = drafted(changed, tables, carried=tally)
 
                 assert drafted(everything, tables)[0] == draft
                 scratch = drafted(everything)[1]
                 assert after.labels.text == scratch.labels.text
                 assert after.splits.text == scratch.splits.text
                 tables, head = after, changed.ledger_head
+                tally = draft.tally if draft else tally

@@ -9,6 +9,7 @@ import pytest
 from data.domain import LabelledRadiograph, Target, TaskSpec
 from data.versions.picture import bin_edges, histogram_svg, picture_name
 from data.versions.table import LabelTable
+from data.versions.tally import Tally
 from data.versions.text import label_columns, label_rows, write_table
 from tests.unit.data.dataset_cases import PNEUMONIA, SPEC, a_label
 
@@ -18,7 +19,8 @@ MONTHS = Target("age_months", "number", "months", minimum=0, maximum=240)
 
 def picture_of(*labelled: LabelledRadiograph, spec: TaskSpec = SPEC) -> str:
     rows = label_rows(labelled, {row.radiograph.id: "images/a.png" for row in labelled}, spec)
-    return histogram_svg(spec, LabelTable.parse(write_table(label_columns(spec), rows)))
+    table = LabelTable.parse(write_table(label_columns(spec), rows))
+    return histogram_svg(spec, Tally.of(spec, table))
 
 
 def bars_of(svg: str) -> list[str]:

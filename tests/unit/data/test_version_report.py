@@ -12,6 +12,7 @@ from data.versions.changes_report import LISTED
 from data.versions.diff import diff
 from data.versions.report import band_of, dataset_report
 from data.versions.table import LabelTable
+from data.versions.tally import Tally
 from data.versions.text import Changes, VersionFacts, label_columns, label_rows, write_table
 from tests.unit.data.dataset_cases import (
     HEAD,
@@ -49,7 +50,8 @@ def report_of(
         image_bytes=1500 * len(labelled),
     )
     changed = None if old is None else diff(table_of(old, spec), table, spec)
-    return dataset_report(spec, table, facts, noise, changed, near_duplicates)
+    tally = Tally.of(spec, table)
+    return dataset_report(spec, tally, facts, noise, changed, near_duplicates)
 
 
 def table_below(title: str, report: str) -> list[list[str]]:

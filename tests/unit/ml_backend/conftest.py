@@ -29,7 +29,7 @@ from tests.unit.ml_backend.fakes import (
     png,
     put_into_pool,
 )
-from workers.policy import Decision
+from workers.overview import LoopOverview
 from workers.settings import Settings
 
 USER, PASSWORD, SECRET = "label-studio", "basic-password", "webhook-secret"
@@ -85,6 +85,22 @@ class Backend:
         return replace(self, services=services, app=create_app(services=services))
 
 
+def overview_of(ledger: FakeLedger) -> LoopOverview:
+    """Returns what `workers.overview` would say of a small loop with these trainings."""
+    return LoopOverview(
+        radiographs={"train": 80, "calibration": 12, "test": 8},
+        labelled=31,
+        waiting=49,
+        new_labels=12,
+        training="12 of 50 new labels since the last training.",
+        versions=[] if ledger.version is None else [ledger.version],
+        runs=ledger.trainings,
+        champion="",
+        queues=None,
+        attention=ledger.attention,
+    )
+
+
 @pytest.fixture
 def backend(tmp_path: Path) -> Iterator[Backend]:
     settings = Settings(
@@ -116,7 +132,7 @@ def backend(tmp_path: Path) -> Iterator[Backend]:
         fetch_upload=uploads,
         reconcile=queue,
         project=lambda: None,
-        decision=lambda: Decision(False, "12 of 50 new labels since the last training."),
+        overview=lambda: overview_of(ledger),
     )
     app = create_app(services=services)
     yield Backend(settings, ledger, registry, models, queue, uploads, services, app)

@@ -138,6 +138,7 @@ class FakeLedger:
     stored: dict[tuple[str, str], Prediction] = field(default_factory=dict)
     trainings: list[Run] = field(default_factory=list)
     version: DatasetVersion | None = None
+    attention: list[str] = field(default_factory=list)
     error: CarpalError | None = None
     clock: datetime = NOW
 

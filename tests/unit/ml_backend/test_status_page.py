@@ -17,6 +17,18 @@ def test_the_page_of_a_new_workspace_says_that_nothing_is_there_yet(backend: Bac
     assert "none yet" in page
     assert "no version yet" in page
     assert "12 of 50 new labels since the last training." in page
+    assert "100 (80 train, 12 calibration, 8 test)" in page
+    assert "31 by experts, 49 waiting" in page
+    assert "Needs attention" not in page
+
+
+def test_the_page_says_what_needs_attention(backend: Backend) -> None:
+    backend.ledger.attention += ["Annotation 7 was not taken: age_months is <300>."]
+
+    page = backend.get("/").text
+
+    assert "Needs attention" in page
+    assert "Annotation 7 was not taken: age_months is &lt;300&gt;." in page
 
 
 def test_the_page_shows_model_labels_and_trainings(backend: Backend) -> None:
@@ -33,6 +45,7 @@ def test_the_page_shows_model_labels_and_trainings(backend: Backend) -> None:
             model_version="v0002-aabbccdd",
             promoted=True,
             reason="Not worse than the champion.",
+            metrics={"mae": 12.34},
         ),
     ]
 
@@ -42,7 +55,30 @@ def test_the_page_shows_model_labels_and_trainings(backend: Backend) -> None:
     assert "130 labels, 100 of them by experts" in page
     assert "The GPU ran out of memory." in page
     assert page.index("r0002") < page.index("r0001")
-    assert "<td>passed</td>" in page
+    assert '<td class="name">passed</td>' in page
+    assert '<td class="number">12.3</td>' in page
+
+
+def test_the_page_marks_the_model_that_serves_whatever_the_gate_said(backend: Backend) -> None:
+    backend.serve(FakePredictor("v0001-aabbccdd"))
+    for number, promoted in ((1, False), (2, None)):
+        version = f"v{number:04d}"
+        backend.ledger.trainings.append(
+            Run(
+                f"r{number:04d}",
+                "labels",
+                NOW,
+                RunState.SUCCEEDED,
+                version=version,
+                model_version=f"{version}-aabbccdd",
+                promoted=promoted,
+            )
+        )
+
+    page = backend.get("/").text
+
+    assert "v0001-aabbccdd<br>serves" in page
+    assert page.count("<br>serves") == 1
 
 
 def test_the_page_says_why_the_newest_model_does_not_serve(backend: Backend) -> None:

@@ -43,6 +43,7 @@ QUICK = TrainOptions(
     flip=False,
     min_examples=4,
     device="cpu",
+    precision="32",
     threads=1,
     workers=1,
 )

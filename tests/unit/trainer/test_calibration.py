@@ -5,10 +5,27 @@ import math
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from tests.unit.trainer.cases import AGE, FRACTURE, SEX
-from trainer.calibration import Calibration, calibrate, conformal_quantile, fit_temperature
+from tests.unit.trainer.cases import AGE, BONE_AGE, FRACTURE, SEX
+from trainer.bands import bands_of
+from trainer.calibration import (
+    Calibration,
+    Line,
+    calibrate,
+    conformal_quantile,
+    fit_line,
+    fit_temperature,
+)
+from trainer.grouping import Grouping
+from trainer.options import TrainOptions
 from trainer.raw_outputs import RawOutputs
+
+NO_BANDS = Grouping("age_months")
+
+
+def features(count: int) -> NDArray[np.float32]:
+    return np.zeros((count, 3), np.float32)
 
 
 @pytest.mark.parametrize(
@@ -50,9 +67,9 @@ def test_intervals_cover_new_cases_as_often_as_promised() -> None:
 def test_residuals_are_measured_in_predicted_spreads() -> None:
     # Errors 1..19 months with spreads that are half as large: every score is 2.
     errors = np.arange(1.0, 20)
-    raw = RawOutputs({"age_months": (100 + errors, errors / 2)}, {})
+    raw = RawOutputs({"age_months": (100 + errors, errors / 2)}, {}, features(19))
 
-    fitted = calibrate((AGE,), raw, [{"age_months": 100.0}] * 19, 0.9)
+    fitted = calibrate((AGE,), raw, [{"age_months": 100.0}] * 19, TrainOptions(), NO_BANDS)
 
     assert fitted.quantiles == {"age_months": 2.0}
     assert fitted.cases == {"age_months": 19}
@@ -60,11 +77,13 @@ def test_residuals_are_measured_in_predicted_spreads() -> None:
 
 def test_cases_without_a_label_calibrate_nothing() -> None:
     raw = RawOutputs(
-        {"severity": (np.asarray([10.0, 99.0]), np.ones(2))}, {"finding": np.zeros((2, 2))}
+        {"severity": (np.asarray([10.0, 99.0]), np.ones(2))},
+        {"finding": np.zeros((2, 2))},
+        features(2),
     )
     truths = [{"finding": "fracture", "severity": 10.0}, {"finding": "normal", "severity": 3.0}]
 
-    fitted = calibrate(FRACTURE.targets, raw, truths, 0.9)
+    fitted = calibrate(FRACTURE.targets, raw, truths, TrainOptions(), Grouping("severity"))
 
     assert fitted.cases == {"finding": 2, "severity": 1}
 
@@ -86,17 +105,74 @@ def test_the_temperature_stays_in_its_range_where_every_answer_is_right() -> Non
 
 
 def test_no_calibration_cases_give_whole_ranges_and_plain_probabilities() -> None:
-    raw = RawOutputs({"age_months": (np.zeros(0), np.zeros(0))}, {"sex": np.zeros((0, 2))})
+    raw = RawOutputs(
+        {"age_months": (np.zeros(0), np.zeros(0))}, {"sex": np.zeros((0, 2))}, features(0)
+    )
 
-    fitted = calibrate((AGE, SEX), raw, [], 0.9)
+    fitted = calibrate((AGE, SEX), raw, [], TrainOptions(), NO_BANDS)
 
     assert fitted.quantiles == {"age_months": math.inf}
     assert fitted.temperatures == {"sex": 1.0}
 
 
 def test_a_calibration_survives_json_infinity_included() -> None:
-    fitted = Calibration(0.9, {"age_months": math.inf}, {"sex": 1.5}, {"age_months": 3})
+    fitted = Calibration(
+        0.9,
+        {"age_months": math.inf},
+        {"female 0-120": 1.5},
+        {"age_months": Line(1.0, 0.9)},
+        {"sex": 1.5},
+        {"age_months": 3},
+        (None, 2.0),
+    )
 
     text = json.dumps(fitted.to_json(), allow_nan=False)
 
     assert Calibration.from_json(json.loads(text)) == fitted
+
+
+def test_a_straight_error_is_found_and_taken_back() -> None:
+    # The model tells 10 + 0.9 x truth: truth = (told - 10) / 0.9.
+    truth = np.linspace(20, 200, 40)
+    line = fit_line(10 + 0.9 * truth, truth)
+
+    assert line.slope == pytest.approx(1 / 0.9)
+    np.testing.assert_allclose(line.corrected(10 + 0.9 * truth), truth)
+
+
+def test_a_model_that_has_learnt_nothing_is_not_blown_up() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.uniform(0, 200, 50)
+
+    assert fit_line(100 + truth * 1e-3, truth).slope == 1.25
+    assert fit_line(np.full(50, 90.0), truth).slope == 1.0
+
+
+@pytest.mark.parametrize("corrected", [False, True])
+def test_a_correction_is_fitted_only_where_it_is_wished(corrected: bool) -> None:
+    truth = np.linspace(20, 200, 40)
+    raw = RawOutputs({"age_months": (truth - 6, np.ones(40))}, {}, features(40))
+    options = TrainOptions(bias_correction=corrected)
+
+    fitted = calibrate((AGE,), raw, [{"age_months": t} for t in truth], options, NO_BANDS)
+
+    assert fitted.quantiles["age_months"] == pytest.approx(0 if corrected else 6, abs=1e-9)
+    assert (fitted.lines.get("age_months") is not None) == corrected
+
+
+def test_bands_with_enough_cases_get_quantiles_of_their_own() -> None:
+    # 40 girls up to 120 months err by 4, 40 boys above by 8, 10 girls above are too few.
+    told = np.concatenate([np.full(40, 60.0), np.full(40, 180.0), np.full(10, 180.0)])
+    errors = np.concatenate([np.full(40, 4.0), np.full(40, 8.0), np.full(10, 1.0)])
+    girl = np.concatenate([np.ones(40), np.zeros(40), np.ones(10)])
+    raw = RawOutputs(
+        {"age_months": (told, np.full(90, 2.0))},
+        {"sex": np.stack([girl, 1 - girl], 1) * 5},
+        features(90),
+    )
+    truths = [{"age_months": float(t)} for t in told - errors]
+    grouping = Grouping("age_months", tuple(bands_of(BONE_AGE)), SEX)
+
+    fitted = calibrate((AGE,), raw, truths, TrainOptions(), grouping)
+
+    assert fitted.band_quantiles == {"female 0-120": 2.0, "male 120-240": 4.0}

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.unit.trainer.cases import BONE_AGE, FRACTURE, told, truth
+from tests.unit.trainer.cases import AGE, BONE_AGE, FINDING, FRACTURE, SEX, told, truth
 from trainer.bands import bands_of
 from trainer.bootstrap import mean_interval
 from trainer.evaluation import compare, evaluate
@@ -192,3 +192,44 @@ def test_a_comparison_without_cases_is_json_without_figures() -> None:
     plain = json.loads(json.dumps(compare(BONE_AGE, {}, {}, {}).to_json(), allow_nan=False))
 
     assert (plain["cases"], plain["mean_difference"]) == (0, None)
+
+
+def test_sexes_are_told_apart_within_ranges_of_age_not_within_one_sex() -> None:
+    score = evaluate(BONE_AGE, TOLD, TRUTHS, LEARNT).choices["sex"]
+
+    assert {band.name: (band.cases, band.accuracy) for band in score.bands} == {
+        "0-120": (2, 0.5),
+        "120-240": (2, 1.0),
+    }
+
+
+def test_a_model_that_does_not_tell_a_target_is_not_judged_by_it() -> None:
+    age_only = {key: replace(said, probabilities={}) for key, said in TOLD.items()}
+
+    result = evaluate(BONE_AGE, age_only, TRUTHS, LEARNT)
+
+    assert (result.cases, result.choices["sex"].cases) == (4, 0)
+
+
+def test_saying_that_a_target_does_not_apply_where_it_does_is_a_wrong_answer() -> None:
+    depends = replace(SEX, applies_when=("finding", "fracture"))
+    spec = replace(BONE_AGE, targets=(AGE, FINDING, depends))
+    said = replace(TOLD["a"], probabilities={"finding": {"normal": 1.0}})
+
+    result = evaluate(spec, {"a": said}, {"a": {"finding": "fracture", "sex": "female"}}, [])
+
+    assert (result.choices["sex"].cases, result.choices["sex"].accuracy) == (1, 0.0)
+
+
+def test_two_models_are_compared_by_their_wrong_choices_too() -> None:
+    # b is wrong here and right there, d the other way round, a is wrong there alone.
+    champion = {
+        "a": told(100.0, female=0.1),
+        "b": told(100.0, female=0.1),
+        "c": told(100.0, female=0.1),
+        "d": told(100.0, female=0.4),
+    }
+
+    result = compare(BONE_AGE, TOLD, champion, TRUTHS)
+
+    assert (result.choices["sex"].cases, result.choices["sex"].mean_difference) == (4, -0.25)

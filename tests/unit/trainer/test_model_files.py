@@ -7,21 +7,24 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from data.errors import ModelError, StorageError
 from data.images.preparation import Preparation
 from tests.unit.trainer.cases import BONE_AGE, FRACTURE, QUICK, SEX
+from trainer.bands import bands_of
 from trainer.calibration import Calibration
+from trainer.model_card import Member, ModelCard, require_task
 from trainer.model_files import (
     CARD,
     WEIGHTS,
-    ModelCard,
+    Part,
     check_model,
     content_hash,
     load_model,
-    require_task,
     save_model,
 )
+from trainer.network import Network
 from trainer.pixels import preparation_of
 from trainer.targets import Norm
 
@@ -29,35 +32,50 @@ BARE = ModelCard(
     task="bone_age",
     targets=BONE_AGE.targets,
     primary="age_months",
+    input=None,
     options=QUICK,
-    norms={"age_months": Norm(100.0, 40.0)},
-    calibration=Calibration(0.9, {"age_months": 2.5}, {"sex": 1.25}, {"age_months": 40, "sex": 40}),
-    preparation=preparation_of(QUICK),
+    members=(
+        Member(
+            QUICK,
+            {"age_months": Norm(100.0, 40.0)},
+            preparation_of(QUICK),
+            history=({"epoch": 1, "loss": 0.5},),
+        ),
+    ),
+    bands=tuple(bands_of(BONE_AGE)),
+    calibration=Calibration(
+        0.9,
+        {"age_months": 2.5},
+        temperatures={"sex": 1.25},
+        cases={"age_months": 40, "sex": 40},
+    ),
     preparation_code="0123456789abcdef",
     dataset_version="v0003",
     provenance={"dataset_commit": "abc"},
     libraries={"torch": "2"},
     counts={"train": 100, "validation": 0, "calibration": 40},
-    started_from="",
-    history=({"epoch": 1, "loss": 0.5},),
 )
+
+
+def bare_network(card: ModelCard = BARE) -> Network:
+    return card.network(card.members[0])
 
 
 @pytest.fixture
 def saved(tmp_path: Path) -> tuple[Path, ModelCard]:
     torch.manual_seed(0)
     folder = tmp_path / "model"
-    return folder, save_model(folder, BARE.network(), BARE)
+    return folder, save_model(folder, [Part(bare_network())], BARE)
 
 
 def test_a_model_is_read_as_it_was_written(saved: tuple[Path, ModelCard]) -> None:
     folder, card = saved
 
-    network, read = load_model(folder)
+    (part,), read = load_model(folder)
 
     assert read == card
     torch.manual_seed(0)
-    for one, other in zip(network.parameters(), BARE.network().parameters(), strict=True):
+    for one, other in zip(part.network.parameters(), bare_network().parameters(), strict=True):
         assert torch.equal(one, other)
 
 
@@ -69,9 +87,9 @@ def test_the_version_names_dataset_version_and_content(saved: tuple[Path, ModelC
 
 def test_the_same_content_has_the_same_version(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    network = BARE.network()
+    network = bare_network()
 
-    one, other = (save_model(tmp_path / name, network, BARE) for name in ("a", "b"))
+    one, other = (save_model(tmp_path / name, [Part(network)], BARE) for name in ("a", "b"))
 
     assert one == other
 
@@ -79,7 +97,10 @@ def test_the_same_content_has_the_same_version(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        pytest.param({"norms": {"age_months": Norm(101.0, 40.0)}}, id="normalisation"),
+        pytest.param(
+            {"members": (replace(BARE.members[0], norms={"age_months": Norm(101.0, 40.0)}),)},
+            id="normalisation",
+        ),
         pytest.param({"calibration": Calibration(0.9, {"age_months": 2.6})}, id="calibration"),
         pytest.param({"provenance": {"dataset_commit": "abd"}}, id="provenance"),
     ],
@@ -88,10 +109,10 @@ def test_the_version_changes_with_anything_in_the_card(
     tmp_path: Path, change: dict[str, object]
 ) -> None:
     torch.manual_seed(0)
-    network = BARE.network()
+    network = bare_network()
 
-    one = save_model(tmp_path / "a", network, BARE)
-    other = save_model(tmp_path / "b", network, replace(BARE, **change))  # type: ignore[arg-type]
+    one = save_model(tmp_path / "a", [Part(network)], BARE)
+    other = save_model(tmp_path / "b", [Part(network)], replace(BARE, **change))  # type: ignore[arg-type]
 
     assert one.content_hash != other.content_hash
 
@@ -123,7 +144,7 @@ def _change_the_card(key: str, value: object) -> Callable[[Path], None]:
     "alter",
     [
         pytest.param(_flip_a_bit_of_the_weights, id="one bit of the weights"),
-        pytest.param(_change_the_card("norms", {"age_months": {"mean": 1, "sd": 2}}), id="norms"),
+        pytest.param(_change_the_card("bands", []), id="bands"),
         pytest.param(_change_the_card("model_version", "v0009-00000000"), id="version"),
         pytest.param(_change_the_card("content_hash", "0" * 64), id="hash"),
         pytest.param(_change_the_card("format", "carpal-model-0"), id="another format"),
@@ -146,7 +167,7 @@ def test_an_altered_model_is_refused(
 def test_saving_replaces_the_model_that_was_there(saved: tuple[Path, ModelCard]) -> None:
     folder, before = saved
 
-    after = save_model(folder, BARE.network(), replace(BARE, dataset_version="v0004"))
+    after = save_model(folder, [Part(bare_network())], replace(BARE, dataset_version="v0004"))
 
     assert check_model(folder)[0] == after != before
     assert [path.name for path in folder.parent.iterdir()] == ["model"]
@@ -156,7 +177,7 @@ def test_a_folder_that_cannot_be_written_is_an_error_in_one_sentence(tmp_path: P
     (tmp_path / "file").write_text("")
 
     with pytest.raises(StorageError):
-        save_model(tmp_path / "file" / "model", BARE.network(), BARE)
+        save_model(tmp_path / "file" / "model", [Part(bare_network())], BARE)
 
 
 def test_a_model_of_another_task_is_refused() -> None:
@@ -182,24 +203,54 @@ def test_the_card_says_how_films_are_prepared(saved: tuple[Path, ModelCard]) -> 
 
     content = json.loads((folder / CARD).read_text())
 
-    assert content["preparation"] == Preparation(QUICK.image_size, "whole").to_json()
+    assert content["members"][0]["preparation"] == Preparation(QUICK.image_size, "whole").to_json()
+
+
+def write_as_of_the_first_form(folder: Path, with_preparation: bool) -> torch.Tensor:
+    """Rewrites a model folder as earlier releases did, and returns the age head's weights."""
+    content = json.loads((folder / CARD).read_text())
+    content |= content.pop("members")[0] | {"format": "carpal-model-1"}
+    del content["input"], content["bands"]
+    for name in ("band_quantiles", "lines", "usual_distance"):
+        del content["calibration"][name]
+    if not with_preparation:
+        content["preparation"] = content.pop("preparation_code")
+        for name in ("crop", "mask_crop", "background", "mask_edge"):
+            del content["options"][name]
+    tensors = {
+        k.removeprefix("0.").replace(".1.weight", ".weight").replace(".1.bias", ".bias")
+        if k.startswith("0.heads.")
+        else k.removeprefix("0."): v
+        for k, v in load_file(folder / WEIGHTS).items()
+    }
+    save_file(tensors, folder / WEIGHTS)
+    digest = content_hash((folder / WEIGHTS).read_bytes(), content)
+    content |= {"content_hash": digest, "model_version": f"v0003-{digest[:8]}"}
+    (folder / CARD).write_text(json.dumps(content))
+    return tensors["heads.0.weight"]
+
+
+def test_a_model_of_the_first_form_is_read_as_one_of_today(
+    saved: tuple[Path, ModelCard],
+) -> None:
+    folder, card = saved
+    head = write_as_of_the_first_form(folder, with_preparation=True)
+
+    (part,), read = load_model(folder)
+
+    assert read.members == card.members
+    assert (read.input, read.bands) == (None, ())
+    assert torch.equal(part.network.state_dict()["heads.0.1.weight"], head)
 
 
 def test_a_model_of_before_preparations_sees_films_without_their_plain_borders(
     saved: tuple[Path, ModelCard],
 ) -> None:
-    # Given a model folder as it was written before there were preparations
     folder, _ = saved
-    content = json.loads((folder / CARD).read_text())
-    content["preparation"] = content.pop("preparation_code")
-    for name in ("crop", "mask_crop", "background", "mask_edge"):
-        del content["options"][name]
-    digest = content_hash((folder / WEIGHTS).read_bytes(), content)
-    content |= {"content_hash": digest, "model_version": f"v0003-{digest[:8]}"}
-    (folder / CARD).write_text(json.dumps(content))
+    write_as_of_the_first_form(folder, with_preparation=False)
 
     _, card = load_model(folder)
 
-    assert card.preparation == Preparation(QUICK.image_size, "plain")
+    assert card.members[0].preparation == Preparation(QUICK.image_size, "plain", exposure="as_is")
     assert card.options == replace(QUICK, crop="plain")
     assert card.preparation_code == "0123456789abcdef"

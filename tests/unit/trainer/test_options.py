@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,13 @@ import pytest
 
 import trainer
 from data.errors import InvalidInputError
-from trainer.options import TrainOptions
+from tests.unit.trainer.cases import BONE_AGE, easy_examples
+from trainer import torchvision_guard  # noqa: F401  (must come before timm)
+from trainer.ensemble import members_of
+from trainer.options import PROFILES, TrainOptions
+from trainer.train import train
+
+import timm  # isort: skip
 
 NAMES = [field.name for field in fields(TrainOptions)]
 
@@ -31,7 +37,7 @@ def test_every_option_says_what_it_does(name: str) -> None:
 def options_read() -> set[str]:
     """Returns what the trainer's modules read of anything called `options`."""
     names = set()
-    for path in Path(trainer.__file__).parent.glob("*.py"):
+    for path in Path(trainer.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
                 owner = ast.unparse(node.value).split(".")[-1].strip("_")
@@ -66,6 +72,30 @@ def test_every_option_is_read_by_the_trainer(name: str) -> None:
         pytest.param({"flip": 1}, "flip", id="number for a truth"),
         pytest.param({"backbone": None}, "backbone", id="nothing for text"),
         pytest.param({"momentum": 0.9}, "momentum", id="unknown option"),
+        pytest.param({"number_head": "bins"}, "number_head", id="unknown head"),
+        pytest.param({"input_mode": "both"}, "input_mode", id="unknown input mode"),
+        pytest.param({"tta": "all"}, "tta", id="unknown views"),
+        pytest.param({"hidden": "64,0"}, "hidden", id="a layer without width"),
+        pytest.param({"sizes": "96;128"}, "sizes", id="sizes without commas"),
+        pytest.param({"sizes": "64,160"}, "sizes", id="sizes that end elsewhere"),
+        pytest.param({"sizes": "16,96"}, "sizes", id="a size below all"),
+        pytest.param({"members": "resnet18@160,"}, "members", id="a member without a word"),
+        pytest.param({"members": "resnet18:160"}, "members", id="a member written otherwise"),
+        pytest.param({"only": "female"}, "only", id="a condition without a target"),
+        pytest.param({"bin_width": 0}, "bin_width", id="bins without width"),
+        pytest.param({"withhold": 1.5}, "withhold", id="more than all withheld"),
+        pytest.param({"folds": 1}, "folds", id="one fold"),
+        pytest.param({"folds": 3, "fold": 3}, "fold", id="a fold that is not there"),
+        pytest.param(
+            {"folds": 3, "validation_share": 0.1}, "exclude", id="two ways of holding out"
+        ),
+        pytest.param({"patience": 3}, "patience", id="patience without a validation"),
+        pytest.param({"schedule": "plateau"}, "plateau", id="plateau without a validation"),
+        pytest.param({"start": "file"}, "weights", id="a file without a name"),
+        pytest.param({"weights": "w.npz"}, "weights", id="a name without a file"),
+        pytest.param({"batch_size": 6, "accumulate": 4}, "accumulate", id="parts of one image"),
+        pytest.param({"devices": -1}, "devices", id="fewer than no devices"),
+        pytest.param({"ema": 1.0}, "ema", id="an average that never moves"),
     ],
 )
 def test_a_wrong_option_is_refused_by_name(values: dict[str, Any], named: str) -> None:
@@ -109,8 +139,69 @@ def test_a_missing_yaml_file_is_named(tmp_path: Path) -> None:
         TrainOptions.from_yaml(tmp_path / "absent.yaml")
 
 
-def test_the_training_page_lists_every_option_with_its_default() -> None:
+@pytest.mark.parametrize("name", sorted(file.stem for file in PROFILES.glob("*.yaml")))
+def test_a_profile_is_read_by_its_name(name: str) -> None:
+    options = TrainOptions.from_yaml(name)
+
+    backbones = {member.backbone for member in members_of(options)}
+    assert options != TrainOptions()
+    assert backbones <= set(timm.list_models())
+    if options.start == "pretrained":
+        assert backbones <= {known.split(".")[0] for known in timm.list_pretrained()}
+
+
+@pytest.mark.parametrize("name", sorted(file.stem for file in PROFILES.glob("*.yaml")))
+def test_a_profile_begins_by_saying_what_it_is_for(name: str) -> None:
+    first = (PROFILES / f"{name}.yaml").read_text().splitlines()[0]
+
+    assert first.startswith("# ")
+    assert first.endswith(".")
+
+
+def test_there_are_the_profiles_that_the_training_page_names() -> None:
     page = (Path(trainer.__file__).parents[1] / "docs" / "training.md").read_text()
-    for field in fields(TrainOptions):
-        default = str(field.default).lower() if field.type == "bool" else field.default
-        assert f"| `{field.name}` | `{default}` | {field.metadata['help']} |" in page
+
+    assert {file.stem for file in PROFILES.glob("*.yaml")} == {
+        "bone_age_best",
+        "bone_age_reference",
+        "cpu",
+        "gpu",
+        "smoke",
+    }
+    for file in PROFILES.glob("*.yaml"):
+        assert f"| `{file.stem}` |" in page
+
+
+def test_a_file_of_the_users_is_not_taken_for_a_profile(tmp_path: Path) -> None:
+    file = tmp_path / "cpu"
+    file.write_text("epochs: 3\n")
+
+    assert TrainOptions.from_yaml(file).epochs == 3
+
+
+def test_the_smoke_profile_trains_in_seconds(tmp_path: Path) -> None:
+    data = easy_examples(tmp_path, train=16, calibration=4)
+    options = replace(TrainOptions.from_yaml("smoke"), device="cpu", workers=1)
+
+    model = train(BONE_AGE, data, options, tmp_path / "model", dataset_version="v0001")
+
+    assert (model.folder / "model.json").exists()
+    assert model.history[-1].seconds < options.max_seconds
+
+
+def test_the_training_page_lists_every_option_with_its_default_and_no_other() -> None:
+    page = (Path(trainer.__file__).parents[1] / "docs" / "training.md").read_text()
+
+    listed = page.partition("<!-- options -->\n")[2].partition("<!-- end of options -->")[0]
+
+    assert listed == option_table(), f"docs/training.md must say:\n{option_table()}"
+
+
+def option_table() -> str:
+    """Returns the table of all options as the training page must hold it."""
+    rows = ["| option | default | what it does |", "| --- | --- | --- |"]
+    for item in fields(TrainOptions):
+        default = str(item.default).lower() if item.type == "bool" else str(item.default)
+        told = f"`{default}`" if default else "–"
+        rows.append(f"| `{item.name}` | {told} | {item.metadata['help']} |")
+    return "\n".join(rows) + "\n"

@@ -13,8 +13,8 @@ from data.images.decoding import ImageLimits, encode_png
 from data.images.preparation import prepare
 from data.masks import MaskStore, read_mask
 from tests.unit.trainer.cases import BONE_AGE, FRACTURE, QUICK, easy_examples, easy_image
-from tests.unit.trainer.test_model_files import BARE
-from trainer.model_files import save_model
+from tests.unit.trainer.test_model_files import BARE, bare_network
+from trainer.model_files import Part, save_model
 from trainer.pixels import preparation_of
 from trainer.predictor import Predictor
 
@@ -23,11 +23,11 @@ from trainer.predictor import Predictor
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("models") / "model"
-    network = BARE.network()
+    network = bare_network()
     # Heads that answer differently for different images, as trained ones do.
     for head in network.heads:
-        torch.nn.init.normal_(head.weight, std=0.5)  # type: ignore[arg-type]
-    save_model(folder, network, BARE)
+        torch.nn.init.normal_(head[1].weight, std=0.5)  # type: ignore[index]
+    save_model(folder, [Part(network)], BARE)
     return folder
 
 
@@ -129,7 +129,7 @@ def test_images_without_an_id_each_are_refused(predictor: Predictor) -> None:
 def test_predicting_leaves_no_gradients_and_no_training_mode(predictor: Predictor) -> None:
     predictor.predict_images(IMAGES[:1], IDS[:1])
 
-    network = predictor._network
+    network = predictor.networks[0]
     assert not network.training
     assert all(parameter.grad is None for parameter in network.parameters())
 
@@ -155,10 +155,10 @@ def test_a_gpu_that_is_not_there_is_named(folder: Path) -> None:
 
 def test_weights_that_give_no_number_make_no_prediction(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    network = BARE.network()
+    network = bare_network()
     with torch.no_grad():
-        network.heads[0].weight.fill_(float("nan"))  # type: ignore[operator, union-attr]
-    save_model(tmp_path / "model", network, BARE)
+        network.heads[0][1].weight.fill_(float("nan"))  # type: ignore[index]
+    save_model(tmp_path / "model", [Part(network)], BARE)
 
     with pytest.raises(ModelError, match="not finite"):
         Predictor.load(tmp_path / "model", "cpu").predict_images(IMAGES[:1], IDS[:1])
@@ -180,9 +180,10 @@ def mask_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that was trained with hand masks."""
     torch.manual_seed(0)
     options = replace(QUICK, crop="mask", background="remove")
-    card = replace(BARE, options=options, preparation=preparation_of(options))
+    member = replace(BARE.members[0], options=options, preparation=preparation_of(options))
+    card = replace(BARE, options=options, members=(member,))
     folder = tmp_path_factory.mktemp("masked") / "model"
-    save_model(folder, card.network(), card)
+    save_model(folder, [Part(bare_network(card))], card)
     return folder
 
 
@@ -204,8 +205,8 @@ def test_a_model_of_masks_sees_what_training_saw(mask_model: Path, masks: MaskSt
 
     (prediction,) = predictor.predict_images(IMAGES[:1], [f"{0:064x}"])
 
-    square = prepare(IMAGES[0], predictor.card.preparation, read_mask(hand))
-    (expected,) = predictor._predict([square], [f"{0:064x}"])
+    square = prepare(IMAGES[0], predictor.card.members[0].preparation, read_mask(hand))
+    (expected,) = predictor.predict_prepared([(square,)], [f"{0:064x}"])
     assert prediction == expected
 
 

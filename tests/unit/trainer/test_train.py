@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,13 +17,14 @@ from data.errors import TrainingError
 from data.images.decoding import encode_png
 from tests.unit.trainer.cases import BONE_AGE, QUICK, easy_examples
 from trainer import train as training
+from trainer.cases import Cases
 from trainer.evaluation import evaluate
-from trainer.fitting import CHECKPOINT, EpochReport, plan
-from trainer.learner import Cases
+from trainer.fitting import CHECKPOINT, EpochReport
 from trainer.model_files import WEIGHTS, load_model
+from trainer.network import Network
 from trainer.options import TrainOptions
 from trainer.predictor import Predictor
-from trainer.train import TrainedModel, train
+from trainer.train import Start, TrainedModel, train
 
 
 @pytest.fixture(scope="module")
@@ -65,13 +67,18 @@ def run(tmp_path: Path, examples: list[Example], cache: Path) -> Any:
     return call
 
 
+def network_of(model: TrainedModel) -> Network:
+    (part,), _ = load_model(model.folder)
+    return part.network
+
+
 def weights(model: TrainedModel) -> bytes:
     return (model.folder / WEIGHTS).read_bytes()
 
 
 def test_a_model_learns_what_the_images_show(tmp_path: Path) -> None:
     data = easy_examples(tmp_path, train=64, calibration=30, test=40, seed=5)
-    options = replace(QUICK, min_steps=120)
+    options = replace(QUICK, min_steps=240)
 
     model = train(BONE_AGE, data, options, tmp_path / "model", dataset_version="v0001")
 
@@ -131,50 +138,6 @@ def test_the_order_of_the_examples_does_not_matter(run: Any, examples: list[Exam
     assert weights(run(examples=examples[::-1], name="a")) == weights(run(name="b"))
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"backbone": "test_resnet"},
-        {"image_size": 40},
-        {"epochs": 2},
-        {"min_steps": 6},
-        {"batch_size": 6},
-        {"learning_rate": 1e-3},
-        {"weight_decay": 0.5},
-        {"dropout": 0.5},
-        {"augment": 0.5},
-        {"flip": True},
-        {"validation_share": 0.3},
-        {"seed": 1},
-        {"precision": "bf16"},
-    ],
-    ids=lambda change: next(iter(change)),
-)
-def test_an_option_changes_what_is_learnt(run: Any, change: dict[str, Any]) -> None:
-    assert weights(run(name="a")) != weights(run(replace(QUICK, **change), name="b"))
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"crop": "mask"},
-        {"background": "remove"},
-        {"crop": "mask", "mask_crop": 1.6},
-        {"crop": "mask", "background": "remove", "mask_edge": 0.1},
-    ],
-    ids=lambda change: list(change)[-1],
-)
-def test_a_mask_option_changes_what_is_learnt(
-    run: Any, masked: list[Example], change: dict[str, Any]
-) -> None:
-    without = dict(list(change.items())[:-1])
-
-    one = run(replace(QUICK, **without), name="a", examples=masked)
-    other = run(replace(QUICK, **change), name="b", examples=masked)
-
-    assert weights(one) != weights(other)
-
-
 def test_films_without_a_mask_are_left_out_and_counted(
     run: Any, masked: list[Example], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -219,15 +182,6 @@ def test_the_coverage_changes_the_intervals(run: Any) -> None:
     assert (wide.coverage, narrow.coverage) == (0.9, 0.5)
 
 
-def test_the_number_of_threads_is_set(run: Any) -> None:
-    before = torch.get_num_threads()
-    try:
-        run(replace(QUICK, threads=2))
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(before)
-
-
 def test_a_gpu_that_is_not_there_is_named(run: Any) -> None:
     with pytest.raises(TrainingError, match="cuda:63"):
         run(replace(QUICK, device="cuda:63"))
@@ -237,14 +191,6 @@ def test_time_that_is_up_ends_the_training_with_the_epoch(run: Any) -> None:
     model = run(replace(QUICK, epochs=50, max_seconds=1e-6))
 
     assert [report.epoch for report in model.history] == [1]
-
-
-def test_few_images_are_passed_more_often() -> None:
-    options = TrainOptions(batch_size=16, epochs=10, min_steps=200)
-
-    assert plan(40, options).epochs == 100  # 2 whole batches an epoch
-    assert plan(1600, options).epochs == 10
-    assert (plan(7, options).batch_size, plan(7, options).steps) == (7, 200)
 
 
 def test_progress_is_reported_epoch_by_epoch(run: Any) -> None:
@@ -279,6 +225,26 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_model(run: Any) -> Non
     assert [r.loss for r in resumed.history] == [r.loss for r in whole.history]
 
 
+def test_ctrl_c_comes_through_and_does_so_again(run: Any) -> None:
+    handler = signal.getsignal(signal.SIGINT)
+
+    def stop(_report: EpochReport) -> None:
+        raise KeyboardInterrupt
+
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            run(progress=stop)
+        assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_a_request_to_end_is_none_to_stop_and_comes_through_as_such(run: Any) -> None:
+    def end(_report: EpochReport) -> None:
+        raise SystemExit(143)
+
+    with pytest.raises(SystemExit):
+        run(progress=end)
+
+
 def test_a_checkpoint_of_another_training_is_not_taken_up(
     run: Any, examples: list[Example], tmp_path: Path
 ) -> None:
@@ -290,7 +256,7 @@ def test_a_checkpoint_of_another_training_is_not_taken_up(
 
     with pytest.raises(Killed):
         run(options, progress=kill)
-    assert (tmp_path / ".model.work" / CHECKPOINT).exists()
+    assert (tmp_path / ".model.work" / "member0" / CHECKPOINT).exists()
     seen: list[int] = []
     run(options, examples=examples[1:], progress=lambda report: seen.append(report.epoch))
 
@@ -310,17 +276,17 @@ def test_the_epoch_with_the_lowest_validation_error_is_kept(
     errors = iter([30.0, 20.0, 10.0, 15.0, 40.0])
     seen: list[dict[str, torch.Tensor]] = []
 
-    def validator(spec: Any, card: Any, network: Any, *_: Any) -> Any:
-        def error() -> float:
+    def validator(*_: Any) -> Any:
+        def error(network: Any) -> float:
             seen.append({k: v.clone() for k, v in network.state_dict().items()})
             return next(errors)
 
         return error
 
-    monkeypatch.setattr(training, "_validator", validator)
+    monkeypatch.setattr(training._Training, "_validator", validator)
     model = run(replace(QUICK, epochs=5, validation_share=0.2))
 
-    kept = load_model(model.folder)[0].state_dict()
+    kept = network_of(model).state_dict()
     assert all(torch.equal(kept[name], seen[2][name]) for name in kept)
     assert [r.validation_error for r in model.history] == [30.0, 20.0, 10.0, 15.0, 40.0]
 
@@ -337,13 +303,13 @@ def test_the_champions_weights_are_the_start_where_that_is_wished(run: Any) -> N
     champion = run(name="champion")
     still = replace(QUICK, start="champion", learning_rate=1e-12, weight_decay=0.0)
 
-    warm = run(still, name="warm", start_from=champion.folder)
-    cold = run(replace(still, start="scratch"), name="cold", start_from=champion.folder)
+    warm = run(still, name="warm", start=Start(champion.folder))
+    cold = run(replace(still, start="scratch"), name="cold", start=Start(champion.folder))
 
-    first = load_model(champion.folder)[0].state_dict()["heads.0.weight"]
-    assert torch.allclose(load_model(warm.folder)[0].state_dict()["heads.0.weight"], first)
-    assert not torch.allclose(load_model(cold.folder)[0].state_dict()["heads.0.weight"], first)
-    assert (warm.started_from, cold.started_from) == (champion.model_version, "")
+    first = network_of(champion).state_dict()["heads.0.1.weight"]
+    assert torch.allclose(network_of(warm).state_dict()["heads.0.1.weight"], first)
+    assert not torch.allclose(network_of(cold).state_dict()["heads.0.1.weight"], first)
+    assert (warm.started_from, cold.started_from) == ((champion.model_version,), ("",))
 
 
 def test_a_champion_of_another_form_is_no_start(run: Any, caplog: pytest.LogCaptureFixture) -> None:
@@ -353,10 +319,10 @@ def test_a_champion_of_another_form_is_no_start(run: Any, caplog: pytest.LogCapt
         model = run(
             replace(QUICK, start="champion", backbone="test_resnet"),
             name="new",
-            start_from=champion.folder,
+            start=Start(champion.folder),
         )
 
-    assert model.started_from == ""
+    assert model.started_from == ("",)
     assert "starts from scratch" in caplog.text
 
 
@@ -365,9 +331,7 @@ def test_every_head_learns(run: Any) -> None:
     after = run(name="b")
 
     for head in (0, 1):
-        one, other = (
-            load_model(m.folder)[0].state_dict()[f"heads.{head}.weight"] for m in (before, after)
-        )
+        one, other = (network_of(m).state_dict()[f"heads.{head}.1.weight"] for m in (before, after))
         assert not torch.allclose(one, other, atol=1e-4)
 
 
@@ -404,7 +368,7 @@ def test_a_loss_that_is_not_finite_ends_the_training(
     run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nothing = torch.tensor(float("nan"), requires_grad=True)
-    monkeypatch.setattr("trainer.learner.batch_loss", lambda *_: nothing)
+    monkeypatch.setattr("trainer.losses.Loss.forward", lambda *_: nothing)
 
     with pytest.raises(TrainingError, match="no longer finite in epoch 1"):
         run()
@@ -462,7 +426,7 @@ def test_lightnings_loggers_speak_as_before_afterwards(run: Any) -> None:
 def test_every_step_draws_its_own_changes(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     seeds: list[int] = []
 
-    def unchanged(pixels: Any, strength: float, flip: bool, generator: torch.Generator) -> Any:
+    def unchanged(pixels: Any, ranges: Any, generator: torch.Generator, size: int) -> Any:
         seeds.append(generator.initial_seed())
         return pixels
 

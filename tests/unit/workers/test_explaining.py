@@ -60,7 +60,7 @@ def test_a_prediction_is_found_by_whatever_names_it(ledger: Ledger, wanted: str)
 
 
 def test_what_no_model_has_scored_is_not_found(ledger: Ledger) -> None:
-    with pytest.raises(NotFoundError, match="There is no prediction 13"):
+    with pytest.raises(NotFoundError, match="There is no prediction '13'"):
         find_prediction(ledger, "13")
 
 

@@ -54,7 +54,13 @@ def test_a_request_with_too_little_new_says_so() -> None:
     decision = decide(POLICY, LoopState(new_labels=3, trained_before=True, requested=True))
 
     assert not decision.start
-    assert "only 3 new labels" in decision.reason
+    assert decision.reason == "Requested, but only 3 new labels so far: it starts with 10."
+
+
+def test_one_label_is_one_label() -> None:
+    decision = decide(POLICY, LoopState(new_labels=1, trained_before=True, requested=True))
+
+    assert "only 1 new label so far" in decision.reason
 
 
 def test_two_starts_keep_their_distance() -> None:

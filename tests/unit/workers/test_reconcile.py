@@ -146,6 +146,7 @@ def test_an_impossible_age_is_refused_and_the_rest_is_taken(
 
     assert ages(ledger) == {"1:12": 50}
     assert "999" in report.refused["1:11"]
+    assert report.refused["1:11"].endswith(" Correct it in task 1.")
     assert "1:11" in json.loads(ledger.get_state(REFUSED) or "{}")
 
 

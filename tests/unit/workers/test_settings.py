@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from data.errors import InvalidInputError
+from data.errors import InvalidInputError, StorageError
 from workers.settings import GENERATED_SECRETS, SECRETS_FILE, Settings, ensure_secrets
 
 
@@ -36,6 +36,9 @@ def test_values_take_the_type_of_their_field(tmp_path: Path) -> None:
         ("CARPAL_TEST_SHARE", "2"),
         ("CARPAL_CALIBRATION_SHARE", "0"),
         ("CARPAL_RETRAIN_AFTER", "0"),
+        ("CARPAL_REDIS_URL", "127.0.0.1:6379"),
+        ("CARPAL_LABEL_STUDIO_URL", "localhost:8080"),
+        ("CARPAL_BACKEND_URL", "ftp://backend:9090"),
     ],
 )
 def test_a_value_that_makes_no_sense_is_named(tmp_path: Path, name: str, value: str) -> None:
@@ -84,3 +87,17 @@ def test_a_password_with_strange_characters_still_makes_an_address(tmp_path: Pat
     settings = load(tmp_path, CARPAL_REDIS_PASSWORD="p@ss/word:1")
 
     assert settings.redis == "redis://:p%40ss%2Fword%3A1@127.0.0.1:6390/0"
+
+
+def test_a_workspace_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(StorageError, match="cannot be written"):
+        ensure_secrets(tmp_path / "file" / "workspace")
+
+
+def test_secrets_in_another_encoding_are_said(tmp_path: Path) -> None:
+    (tmp_path / SECRETS_FILE).write_bytes('salt = "\xe4"'.encode("latin-1"))
+
+    with pytest.raises(InvalidInputError, match="not readable as TOML"):
+        ensure_secrets(tmp_path)

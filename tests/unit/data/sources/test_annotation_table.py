@@ -170,9 +170,9 @@ def test_a_bad_row_is_refused_with_its_line_and_the_rest_goes_on(
     items = read(tmp_path, how)
 
     assert delivered(items) == ["bone_age/1377.png", "la_dha/00.png"]
-    (problem,) = problems(items).values()
+    ((name, problem),) = problems(items).items()
     assert reason in problem
-    assert "annotation.csv, line 3: " in problem
+    assert "annotation.csv, line 3: " in f"{name}: {problem}"
 
 
 @pytest.mark.parametrize(

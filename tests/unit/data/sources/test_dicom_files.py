@@ -219,3 +219,11 @@ def test_pixels_are_not_read_before_they_are_wanted(tmp_path: Path) -> None:
     assert not item.problem
     with pytest.raises(ImageError, match="cut off"):
         item.read()
+
+
+def test_a_pipe_is_refused_and_never_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "film.dcm")
+
+    (item,) = read_dicom([tmp_path / "film.dcm"], SALT, DicomChoice(), Counter())
+
+    assert item.problem == "It is a pipe, a socket or a device, and no file."

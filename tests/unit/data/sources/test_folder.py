@@ -135,7 +135,7 @@ def test_a_bad_row_is_refused_with_its_line_and_the_rest_goes_on(
 
     assert set(problems(items)) == {name}
     assert reason in problems(items)[name]
-    assert "labels.csv, line 3: " in problems(items)[name]
+    assert "labels.csv, line 3: " in f"{name}: {problems(items)[name]}"
     by_name = {item.name: item.values for item in items if not item.problem}
     assert by_name["c.png"] == {"age_months": 7.0, "sex": "female"}
 

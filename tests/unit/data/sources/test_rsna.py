@@ -157,9 +157,9 @@ def test_a_bad_row_is_refused_with_its_line_and_the_rest_goes_on(
     items = list(read_rsna(folder))
 
     assert delivered(items) == ["rsna-1", "rsna-3"]
-    (problem,) = problems(items).values()
+    ((name, problem),) = problems(items).items()
     assert reason in problem
-    assert f"{KAGGLE}.csv, line 3: " in problem
+    assert f"{KAGGLE}.csv, line 3: " in f"{name}: {problem}"
 
 
 def test_empty_lines_are_no_rows(tmp_path: Path) -> None:

@@ -1,0 +1,51 @@
+"""A small model with random weights, for tests of what is done with models."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from tests.unit.trainer.cases import AGE, QUICK, SEX
+from trainer.calibration import Calibration
+from trainer.model_card import Member, ModelCard
+from trainer.model_files import Part, save_model
+from trainer.options import TrainOptions
+from trainer.pixels import preparation_of
+from trainer.targets import Norm
+
+EPOCHS = ({"epoch": 1, "loss": 0.9}, {"epoch": 2, "loss": 0.5})
+
+
+def save_random_model(
+    folder: Path,
+    dataset_version: str = "v0001",
+    seed: int = 0,
+    task: str = "bone_age",
+    options: TrainOptions = QUICK,
+    members: int = 1,
+    input_mode: str = "explicit",
+) -> ModelCard:
+    """Writes a model that tells age and sex and is fed with the sex, told or predicted."""
+    torch.manual_seed(seed)
+    options = replace(options, input_mode=input_mode)
+    norms = {"age_months": Norm(100.0, 40.0)}
+    card = ModelCard(
+        task=task,
+        targets=(AGE, SEX),
+        primary="age_months",
+        input="sex",
+        options=options,
+        members=tuple(
+            Member(options, norms, preparation_of(options), history=EPOCHS) for _ in range(members)
+        ),
+        bands=(),
+        calibration=Calibration(0.9, {"age_months": 2.5}, temperatures={"sex": 1.0}),
+        preparation_code="0",
+        dataset_version=dataset_version,
+        provenance={"dataset_commit": "abc123"},
+        libraries={"torch": "2.0"},
+        counts={"train": 100, "validation": 0, "calibration": 40},
+    )
+    return save_model(folder, [Part(card.network(member)) for member in card.members], card)

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.unit.trainer.cases import BONE_AGE, QUICK
+from trainer import planning
+from trainer.cases import Cases
+from trainer.heads import heads_of
+from trainer.network import Network, NetworkForm
+from trainer.options import TrainOptions
+from trainer.planning import Plan, plan, planned
+from trainer.targets import Norm
+
+HEADS = heads_of(BONE_AGE.targets, {"age_months": Norm(100.0, 30.0)}, QUICK)
+
+
+def cases(count: int) -> Cases:
+    return Cases(
+        np.zeros((count, 32, 32), np.uint8),
+        np.arange(count),
+        np.zeros((count, 2), np.float32),
+        np.ones(count, np.float32),
+        np.zeros((count, 0), np.float32),
+    )
+
+
+def network() -> Network:
+    return Network(NetworkForm("test_byobnet", 32, (2, 2)))
+
+
+def test_few_images_are_passed_more_often() -> None:
+    options = TrainOptions(batch_size=16, epochs=10, min_steps=200)
+
+    assert plan(40, options).epochs == 100  # 2 whole batches an epoch
+    assert plan(1600, options).epochs == 10
+    assert (plan(7, options).batch_size, plan(7, options).steps) == (7, 200)
+
+
+def test_a_budget_is_filled_with_whole_passes() -> None:
+    # 10 steps of 0.5 s an epoch: 5 s, of which 4 fit into 23 s.
+    options = TrainOptions(batch_size=16, budget_s=23.0)
+
+    made = plan(160, options, step_s=0.5)
+
+    assert (made.epochs, made.steps, made.steps_per_epoch) == (4, 40, 10)
+
+
+def test_a_budget_that_is_too_short_still_trains_one_pass() -> None:
+    assert plan(160, TrainOptions(budget_s=1.0), step_s=9.0).epochs == 1
+
+
+def test_a_training_that_goes_on_keeps_the_plan_it_began_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = replace(QUICK, budget_s=10.0)
+    seconds = iter([0.1, 5.0])
+    monkeypatch.setattr(planning, "seconds_of_step", lambda *_: next(seconds))
+
+    first, again = (
+        planned(network(), HEADS, cases(16), options, torch.device("cpu"), tmp_path)
+        for _ in range(2)
+    )
+
+    assert first == again == Plan(8, 46, 92)
+
+
+def test_measuring_a_step_leaves_the_network_as_it_is() -> None:
+    trained = network()
+    before = {k: v.clone() for k, v in trained.state_dict().items()}
+
+    seconds = planning.seconds_of_step(trained, HEADS, cases(16), QUICK, torch.device("cpu"), 32)
+
+    assert seconds > 0
+    assert all(torch.equal(before[k], v) for k, v in trained.state_dict().items())

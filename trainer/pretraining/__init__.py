@@ -1,0 +1,1 @@
+"""Self-supervised first weights: a backbone learns from radiographs that nobody has labelled."""

@@ -1,0 +1,86 @@
+"""Draws where a model looked, one picture per film."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data.atomic import write_file
+from data.images.decoding import DEFAULT_LIMITS, ImageLimits
+from data.images.overlay import encode_colour_png, overlay
+from data.sources.film_file import read_film
+from trainer.prediction_table import ERROR, Row
+from workers.prediction_inputs import Wanted
+from workers.prediction_model import table_of
+
+if TYPE_CHECKING:
+    from trainer.model_card import ModelCard
+    from trainer.predictor import Predictor
+
+NOT_IN_NAMES = re.compile(r"[^\w.-]+")
+
+Progress = Callable[[int, int], None]
+
+
+def write_heat_maps(
+    predictor: Predictor,
+    wanted: Sequence[Wanted],
+    rows: Sequence[Row],
+    folder: Path,
+    progress: Progress | None = None,
+    limits: ImageLimits = DEFAULT_LIMITS,
+) -> int:
+    """Draws, for each predicted film, where the model looked for the primary target.
+
+    A picture is called as the film's id; one that is there already is kept.
+
+    Args:
+        predictor: The model.
+        wanted: The films.
+        rows: What `predict_wanted` said of them.
+        folder: For the pictures.
+        progress: Told (done, all).
+        limits: Largest image that is decoded.
+
+    Returns:
+        How many were drawn now.
+
+    Raises:
+        ModelError: The network has no feature map that could be drawn.
+        StorageError: They cannot be written.
+    """
+    from trainer.heatmap import heat_map
+
+    table, card, drawn = table_of(predictor.card), predictor.card, 0
+    for done, (film, row, name) in enumerate(zip(wanted, rows, _names(wanted), strict=True), 1):
+        file = folder / f"{name}.{card.model_version}.png"
+        if not row[ERROR] and not file.exists():
+            told = table.told(row)
+            known = {card.input: told} if card.input and told else {}
+            read = read_film(film.path, limits)
+            heat = heat_map(predictor, read.pixels, read.id, _target(card, row), known)
+            write_file(file, encode_colour_png(overlay(read.pixels, heat)), sync=False)
+            drawn += 1
+        if progress is not None:
+            progress(done, len(wanted))
+    return drawn
+
+
+def _target(card: ModelCard, row: Row) -> str:
+    """Returns the primary target, or the first that applies to the film where it does not."""
+    if row[card.primary]:
+        return card.primary
+    return next(target.name for target in card.targets if row[target.name])
+
+
+def _names(wanted: Sequence[Wanted]) -> Iterator[str]:
+    """Yields a file name for each film, the same ones every time."""
+    taken: set[str] = set()
+    for film in wanted:
+        name = NOT_IN_NAMES.sub("-", film.id) or "-"
+        free = next(n for i in count(1) if (n := name if i == 1 else f"{name}-{i}") not in taken)
+        taken.add(free)
+        yield free
