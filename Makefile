@@ -104,7 +104,7 @@ types:
 	$(VENV)/bin/mypy
 
 unit:
-	$(VENV)/bin/python -m pytest -q -n 2 tests/unit
+	$(VENV)/bin/python -m pytest -q -n 2 -m "not long" tests/unit
 
 fmt: $(STAMP)
 	$(VENV)/bin/ruff format $(CODE)

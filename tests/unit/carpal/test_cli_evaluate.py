@@ -10,6 +10,8 @@ import pytest
 from carpal import cli
 from tests.unit.workers.judged_workspace import JudgedWorkspace, judged_workspace
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> JudgedWorkspace:

@@ -17,6 +17,8 @@ from tests.unit.data.dicom_cases import RAMP, a_file
 from tests.unit.trainer.cases import QUICK, easy_image
 from tests.unit.trainer.small_models import save_random_model
 
+pytestmark = pytest.mark.long
+
 COLUMNS = (
     "id,path,age_months,age_low,age_high,sex,sex_probability,used_sex,sex_predicted,ood,model,error"
 )

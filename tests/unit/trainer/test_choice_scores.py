@@ -9,6 +9,8 @@ import pytest
 from trainer.choice_scores import reliability, score_choice, score_choice_band
 from trainer.scores import FEW
 
+pytestmark = pytest.mark.long
+
 SEXES = ("female", "male")
 KINDS = ("normal", "bacterial", "viral")
 

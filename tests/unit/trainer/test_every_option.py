@@ -27,6 +27,8 @@ from trainer.pixels import Film
 from trainer.planning import Plan
 from trainer.train import Start, TrainedModel, train
 
+pytestmark = pytest.mark.long
+
 TASK = replace(BONE_AGE, input="sex")
 CHANGED = replace(QUICK, augment=1.0, **dict.fromkeys(("turn_deg", "zoom", "shift"), 0.0))
 STILL = replace(CHANGED, gamma=0.0, contrast=0.0, brightness=0.0, noise=0.0)

@@ -18,6 +18,8 @@ from trainer.heatmap import heat_map, with_feature_map
 from trainer.options import TrainOptions
 from trainer.predictor import Predictor
 
+pytestmark = pytest.mark.long
+
 SIDE = 64
 OPTIONS = replace(QUICK, image_size=SIDE)
 

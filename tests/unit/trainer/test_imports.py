@@ -9,6 +9,8 @@ import torch
 
 from trainer import torchvision_guard
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).resolve().parents[3]
 HEAVY = ("torch", "lightning", "mlflow", "matplotlib", "pandas", "sklearn")
 

@@ -16,6 +16,8 @@ from trainer.novelty import Cloud, Familiar, fit_familiar, looks, usual_distance
 from trainer.predictor import Predictor
 from trainer.train import train
 
+pytestmark = pytest.mark.long
+
 Films = NDArray[np.uint8]
 
 

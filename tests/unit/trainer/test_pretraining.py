@@ -23,6 +23,8 @@ from trainer.pretraining.views import VIEWS, two_views
 
 import timm  # isort: skip
 
+pytestmark = pytest.mark.long
+
 CPU = torch.device("cpu")
 OPTIONS = replace(
     QUICK,

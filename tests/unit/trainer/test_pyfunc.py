@@ -19,6 +19,8 @@ from trainer.model_files import CARD, WEIGHTS, check_model
 from trainer.predictor import Predictor
 from trainer.pyfunc_export import export
 
+pytestmark = pytest.mark.long
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 

@@ -19,6 +19,8 @@ from trainer.plots import limits_of_agreement
 from trainer.report import Subject, write_report
 from trainer.stress import StressReport, StressResult
 
+pytestmark = pytest.mark.long
+
 PICTURES = {
     "agreement.png",
     "bland-altman.png",

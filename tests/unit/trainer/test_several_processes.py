@@ -26,6 +26,8 @@ from trainer.network import Network, NetworkForm
 from trainer.team import Team, processes_wanted
 from trainer.train import train
 
+pytestmark = pytest.mark.long
+
 TWO = replace(QUICK, devices=2, epochs=2, validation_share=0.3, batch_size=8, ema=0.9)
 
 LAUNCHED = """

@@ -12,6 +12,8 @@ from data.errors import TrainingError
 from trainer.spawning import run_together
 from trainer.team import Team
 
+pytestmark = pytest.mark.long
+
 
 def sharing(place: Team, progress: Any) -> list[str]:
     """Every process offers its own word."""

@@ -26,6 +26,8 @@ from trainer.options import TrainOptions
 from trainer.predictor import Predictor
 from trainer.train import Start, TrainedModel, train
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def examples(tmp_path_factory: pytest.TempPathFactory) -> list[Example]:

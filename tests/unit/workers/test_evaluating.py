@@ -17,6 +17,8 @@ from workers import evaluating, model_folders
 from workers.evaluating import Question, judge_model, known_of
 from workers.model_folders import model_folder
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> JudgedWorkspace:

@@ -21,6 +21,8 @@ from workers import evaluating, experiment, starting
 from workers.experiment import Plan, Tried, Watcher, options_of, try_out
 from workers.settings import Settings
 
+pytestmark = pytest.mark.long
+
 TINY = {"image_size": "32", "crop": "whole", "min_steps": "0"}
 
 

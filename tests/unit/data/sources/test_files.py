@@ -168,6 +168,6 @@ def test_a_folder_that_fails_is_named_and_the_rest_goes_on(
 def test_a_missing_folder_and_a_file_are_said_to_be_none(tmp_path: Path) -> None:
     path = write_image(tmp_path / "a.png")
 
-    for folder in (tmp_path / "none", path):
-        with pytest.raises(NotFoundError, match="There is no folder"):
+    for folder, said in ((tmp_path / "none", "There is no folder"), (path, "is a file: name the")):
+        with pytest.raises(NotFoundError, match=said):
             list(images_below(folder))
