@@ -50,7 +50,7 @@ BASELINE = "mobilenetv4_conv_small"
 BASELINE_SIZE = 160
 BASELINE_BATCH = 32
 GOALS = {"one model": 6.5, "ensemble": 6.0}
-"""Months, on the test split; see the issue that asks for them."""
+"""Months, on the test split; the winner of the 2017 challenge scored 6.8 on single readers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ def parse() -> Namespace:
         "--set",
         action="append",
         default=[],
-        metavar="NAME=VALUE,NAME=VALUE",
+        metavar="NAME=VALUE;NAME=VALUE",
         help="a variant of the recipe; may be repeated",
     )
     parser.add_argument("--no-baseline", action="store_true")
@@ -112,7 +112,7 @@ def recipes(options: Namespace) -> Iterator[dict[str, Any]]:
     """Yields the options of each variant."""
     profile = read_yaml(options.profile)
     for text in options.set or [""]:
-        pairs = [part.partition("=") for part in text.split(";" if ";" in text else ",") if part]
+        pairs = [part.partition("=") for part in text.split(";") if part]
         yield {**profile, **{name: value for name, _, value in pairs}}
 
 
