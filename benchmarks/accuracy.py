@@ -35,8 +35,8 @@ from yardstick import rsna_examples
 from data.domain import Example, Prediction, Split, TaskSpec
 from labeling_config.tasks import load_task
 from trainer import torchvision_guard  # noqa: F401  (must come before timm)
-from trainer.evaluation import Evaluation, evaluate
-from trainer.fitting import EpochReport
+from trainer.evaluation.evaluation import Evaluation, evaluate
+from trainer.fitting.course import EpochReport
 from trainer.options import TrainOptions, read_yaml
 from trainer.predictor import Predictor
 from trainer.train import train

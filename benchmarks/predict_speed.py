@@ -33,15 +33,15 @@ from data.images.preparation import prepare
 from data.sources.phantoms import read_phantoms
 from data.sources.rsna import read_rsna
 from labeling_config.tasks import load_task
-from trainer.calibration import Calibration
-from trainer.inference import CHUNK, run
-from trainer.model_card import Member, ModelCard, library_versions
-from trainer.model_files import Part, save_model
-from trainer.novelty import fit_familiar
+from trainer.answers.calibration import Calibration
+from trainer.answers.inference import CHUNK, run
+from trainer.answers.novelty import fit_familiar
+from trainer.inputs.pixels import preparation_id, preparation_of
+from trainer.inputs.targets import Norm
+from trainer.model.card import Member, ModelCard, library_versions
+from trainer.model.files import Part, save_model
 from trainer.options import TrainOptions
-from trainer.pixels import preparation_id, preparation_of
 from trainer.predictor import Predictor
-from trainer.targets import Norm
 from workers.predicting import predict_wanted
 from workers.prediction_inputs import Wanted
 

@@ -34,10 +34,11 @@ from data.sources.item import SourceItem
 from data.sources.phantoms import read_phantoms
 from data.sources.rsna import read_rsna
 from labeling_config.tasks import load_task
+from trainer.inputs.pixels import Film
 from trainer.options import TrainOptions
-from trainer.pixels import Film
 from trainer.predictor import Predictor
-from trainer.train import Start, train
+from trainer.train import train
+from trainer.training import Start
 
 LABELS = (200, 500, 1_000)
 DRAWS = 3

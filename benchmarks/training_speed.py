@@ -30,18 +30,19 @@ from report import Figure, arguments, write
 from data.domain import Example, Split, TaskSpec
 from data.images.decoding import encode_png
 from labeling_config.tasks import load_task
-from trainer import pixels as pixel_store
-from trainer.augment import augment, ranges_of
-from trainer.cases import Cases
-from trainer.fitting import EpochReport, fit
-from trainer.heads import heads_of
-from trainer.inference import choose_device
-from trainer.losses import Loss
-from trainer.network import Network, NetworkForm
+from trainer.answers.inference import choose_device
+from trainer.augmentation.augment import augment, ranges_of
+from trainer.fitting.cases import Cases
+from trainer.fitting.course import EpochReport
+from trainer.fitting.fitting import fit
+from trainer.fitting.planning import plan
+from trainer.inputs import pixels as pixel_store
+from trainer.inputs.targets import Norm
+from trainer.network.heads import heads_of
+from trainer.network.losses import Loss
+from trainer.network.network import Network, NetworkForm
+from trainer.network.precision import uses_bf16
 from trainer.options import TrainOptions
-from trainer.planning import plan
-from trainer.precision import uses_bf16
-from trainer.targets import Norm
 from trainer.train import train
 
 CASES, ROUNDS = 640, 3

@@ -44,7 +44,7 @@ def evaluate(
     """Judge a model by the labels of a dataset version, and write a report with pictures."""
     from carpal import evaluation_page
     from data.domain import Split
-    from trainer.report import figures_of
+    from trainer.evaluation.report import figures_of
     from workers.evaluating import Question, judge_model
 
     question = Question(model, version, Split(split), against, withhold, stress, out)

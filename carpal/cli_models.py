@@ -41,10 +41,10 @@ def export(
     folder: Annotated[Path, typer.Argument(help="For the result; must not be there yet.")],
 ) -> None:
     """Write a folder that MLflow's and MLServer's servers run without Carpal."""
-    from trainer import pyfunc_export
+    from trainer.pyfunc.export import export as pyfunc_export
     from workers.model_folders import model_folder
 
-    card = pyfunc_export.export(model_folder(settings_of_workspace(), model), folder)
+    card = pyfunc_export(model_folder(settings_of_workspace(), model), folder)
     typer.echo(
         f"{card.model_version} is in {folder}: 'mlflow models serve -m {folder}' answers with it."
     )

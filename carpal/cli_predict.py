@@ -16,7 +16,7 @@ from data.errors import InvalidInputError
 from workers.settings import Settings
 
 if TYPE_CHECKING:
-    from trainer.prediction_table import Row
+    from trainer.answers.prediction_table import Row
     from trainer.predictor import Predictor
     from workers.prediction_inputs import Wanted
 

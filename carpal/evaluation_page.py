@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from trainer import report_page
+from trainer.evaluation import report_page
 from workers.evaluating import Judgement
 
 

@@ -22,7 +22,7 @@ from trainer.options import PROFILES, TrainOptions
 from workers.experiment import Tried, Watcher
 
 if TYPE_CHECKING:
-    from trainer.fitting import EpochReport
+    from trainer.fitting.course import EpochReport
 
 
 class Board:

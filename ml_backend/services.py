@@ -28,7 +28,7 @@ from workers.queues import request_reconcile
 from workers.settings import Settings
 
 if TYPE_CHECKING:
-    from trainer.registry import Registry
+    from trainer.registry.registry import Registry
 
 
 class Ledger(Protocol):

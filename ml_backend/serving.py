@@ -77,7 +77,7 @@ class ModelRef(Protocol):
 
 
 class Registry(Protocol):
-    """What is asked of the model registry (see `trainer.registry.Registry`)."""
+    """What is asked of the model registry (see `trainer.registry.registry.Registry`)."""
 
     def champion(self) -> ModelRef | None:
         """Returns the model that is to serve, if there is one."""

@@ -19,15 +19,15 @@ from data.errors import CarpalError, ImageError
 from data.images.decoding import DEFAULT_LIMITS, ImageLimits
 from data.images.preparation import Place, place_of, prepare, use_one_thread
 from data.masks import read_mask
-from trainer.answering import Answers, answer, views_of_card
-from trainer.cpu_threads import use_cpu_threads
-from trainer.inference import choose_device
-from trainer.model_card import ModelCard, require_task
-from trainer.model_files import Part, load_model
-from trainer.network import Network
-from trainer.pixels import Film, prepare_image
-from trainer.raw_outputs import of_length_one
-from trainer.readout import Asked, predictions
+from trainer.answers.answering import Answers, answer, views_of_card
+from trainer.answers.inference import choose_device
+from trainer.answers.raw_outputs import of_length_one
+from trainer.answers.readout import Asked, predictions
+from trainer.fitting.cpu_threads import use_cpu_threads
+from trainer.inputs.pixels import Film, prepare_image
+from trainer.model.card import ModelCard, require_task
+from trainer.model.files import Part, load_model
+from trainer.network.network import Network
 
 DECODING_THREADS = 4
 

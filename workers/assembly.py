@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from data.versions.repository import DatasetRepository
     from trainer.options import TrainOptions
-    from trainer.registry import Registry
+    from trainer.registry.registry import Registry
 
 
 @contextmanager
@@ -81,7 +81,7 @@ def dataset(settings: Settings, spec: TaskSpec) -> DatasetRepository:
 
 def registry(settings: Settings) -> Registry:
     """Returns the model registry; imports MLflow."""
-    from trainer.registry import Registry
+    from trainer.registry.registry import Registry
 
     return Registry(settings.mlflow, settings.task)
 

@@ -15,17 +15,17 @@ from data.domain import Example, Prediction, Split, TaskSpec, Value
 from data.errors import ImageError, InvalidInputError
 from data.images.decoding import DEFAULT_LIMITS, ImageLimits, read_grey
 from data.versions.names import resolve_version
-from trainer.evaluation import Evaluation, compare, evaluate
-from trainer.report import Subject, write_report
+from trainer.evaluation.evaluation import Evaluation, compare, evaluate
+from trainer.evaluation.report import Subject, write_report
 from workers.assembly import dataset, image_limits, mask_store, task
 from workers.model_folders import model_folder
 from workers.settings import Settings
 
 if TYPE_CHECKING:
-    from trainer.model_card import ModelCard
+    from trainer.evaluation.stress import StressReport
+    from trainer.evaluation.worst_cases import FindFilm
+    from trainer.model.card import ModelCard
     from trainer.predictor import Predictor
-    from trainer.stress import StressReport
-    from trainer.worst_cases import FindFilm
 
 BATCH = 64
 STRESS_FILMS = 100
@@ -145,7 +145,7 @@ def stress(
     known: Mapping[str, Mapping[str, str]],
 ) -> StressReport:
     """Alters up to `STRESS_FILMS` films, the same ones every time, and asks the model again."""
-    from trainer.stress import stress_report
+    from trainer.evaluation.stress import stress_report
 
     films, cases = [], []
     for example in sorted(examples, key=lambda e: e.radiograph_id)[:STRESS_FILMS]:
@@ -213,7 +213,7 @@ def film_finder(
     card: ModelCard, examples: Sequence[Example], limits: ImageLimits = DEFAULT_LIMITS
 ) -> FindFilm:
     """Returns what finds a case's film as the model saw it, but never smaller than `THUMBNAIL`."""
-    from trainer.pixels import Film, prepare_image
+    from trainer.inputs.pixels import Film, prepare_image
 
     by_id = {e.radiograph_id: e for e in examples}
     seen = card.members[0].preparation

@@ -27,7 +27,7 @@ from workers.starting import start_of
 
 if TYPE_CHECKING:
     from data.versions.repository import DatasetRepository
-    from trainer.fitting import EpochReport
+    from trainer.fitting.course import EpochReport
     from trainer.options import TrainOptions
     from trainer.train import TrainedModel
     from workers.evaluating import Judgement
@@ -95,7 +95,7 @@ class Tried:
 
     def to_json(self) -> dict[str, Any]:
         """Returns it for JSON."""
-        from trainer.report import figures_of
+        from trainer.evaluation.report import figures_of
 
         told = {k: str(v) for k, v in asdict(replace(self, judgement=None)).items()}
         del told["judgement"]
@@ -311,7 +311,7 @@ def _copy(model: Path, out: Path) -> None:
 
 
 def _warn_without_gpu(options: TrainOptions) -> None:
-    from trainer.inference import choose_device
+    from trainer.answers.inference import choose_device
 
     if options.device == "auto" and choose_device("auto").type == "cpu":
         log.warning("No GPU was found: the model is trained on CPU cores, which takes long.")

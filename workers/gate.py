@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from data.domain import GateRule
-from trainer.evaluation import Comparison, Evaluation
+from trainer.evaluation.evaluation import Comparison, Evaluation
 
 MIN_TEST_CASES = 10
 """Below this many labelled test radiographs no error estimate deserves a decision."""

@@ -12,12 +12,12 @@ from data.atomic import write_file
 from data.images.decoding import DEFAULT_LIMITS, ImageLimits
 from data.images.overlay import encode_colour_png, overlay
 from data.sources.film_file import read_film
-from trainer.prediction_table import ERROR, Row
+from trainer.answers.prediction_table import ERROR, Row
 from workers.prediction_inputs import Wanted
 from workers.prediction_model import table_of
 
 if TYPE_CHECKING:
-    from trainer.model_card import ModelCard
+    from trainer.model.card import ModelCard
     from trainer.predictor import Predictor
 
 NOT_IN_NAMES = re.compile(r"[^\w.-]+")
@@ -52,7 +52,7 @@ def write_heat_maps(
         ModelError: The network has no feature map that could be drawn.
         StorageError: They cannot be written.
     """
-    from trainer.heatmap import heat_map
+    from trainer.explanations.heatmap import heat_map
 
     table, card, drawn = table_of(predictor.card), predictor.card, 0
     for done, (film, row, name) in enumerate(zip(wanted, rows, _names(wanted), strict=True), 1):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from data.errors import NotFoundError
-from trainer.registry import CHALLENGER, CHAMPION
+from trainer.registry.registry import CHALLENGER, CHAMPION
 from workers.assembly import registry
 from workers.settings import Settings
 

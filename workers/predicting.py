@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from data.errors import CarpalError, ImageError, InvalidInputError
 from data.images.decoding import DEFAULT_LIMITS, ImageLimits
 from data.sources.film_file import FilmFile, read_film, recorded_values
-from trainer.prediction_table import ERROR, ID, MODEL, PATH, PredictionTable, Row
+from trainer.answers.prediction_table import ERROR, ID, MODEL, PATH, PredictionTable, Row
 from workers.prediction_file import PredictionFile
 from workers.prediction_inputs import Known, Wanted
 from workers.prediction_model import table_of

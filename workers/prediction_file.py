@@ -11,7 +11,7 @@ from typing import Self, TextIO
 
 from data.atomic import storage_error, write_file
 from data.errors import InvalidInputError
-from trainer.prediction_table import Row
+from trainer.answers.prediction_table import Row
 
 
 class PredictionFile:

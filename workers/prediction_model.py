@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from data.errors import InvalidInputError
 from labeling_config.tasks import load_task, task_names
-from trainer.prediction_table import PredictionTable
+from trainer.answers.prediction_table import PredictionTable
 from workers.assembly import mask_store
 from workers.settings import Settings
 
 if TYPE_CHECKING:
-    from trainer.model_card import ModelCard
+    from trainer.model.card import ModelCard
     from trainer.predictor import Predictor
 
 CARD = "model.json"

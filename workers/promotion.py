@@ -12,7 +12,7 @@ from workers.queues import RESCORE_TIMEOUT_S, submit_once
 from workers.settings import Settings
 
 if TYPE_CHECKING:
-    from trainer.registry import Registry
+    from trainer.registry.registry import Registry
 
 CHAMPION = "champion"
 """State key: the model version that the label stream is scored by."""

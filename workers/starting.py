@@ -11,13 +11,13 @@ from workers.settings import Settings
 
 if TYPE_CHECKING:
     from trainer.options import TrainOptions
-    from trainer.train import Start
+    from trainer.training import Start
 
 
 def start_of(settings: Settings, ledger: Ledger, options: TrainOptions) -> Start:
     """Gathers what the options want the first weights to come from."""
-    from trainer.pixels import Film
-    from trainer.train import Start
+    from trainer.inputs.pixels import Film
+    from trainer.training import Start
 
     if options.start == "champion":
         models = registry(settings)

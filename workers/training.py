@@ -24,7 +24,7 @@ from data.ledger.events import EventKind
 from data.ledger.ledger import Ledger
 from data.runs import Run, RunState
 from data.versions.proposals import Proposal
-from trainer.registry import ModelRef, Registry
+from trainer.registry.registry import ModelRef, Registry
 from workers.adjudication import adjudicators
 from workers.assembly import (
     dataset,
@@ -43,7 +43,7 @@ from workers.starting import start_of
 
 if TYPE_CHECKING:
     from data.versions.repository import DatasetRepository
-    from trainer.fitting import EpochReport
+    from trainer.fitting.course import EpochReport
 
 ENDED = (RunState.SUCCEEDED, RunState.FAILED)
 PROGRESS_S = 2.0
@@ -190,9 +190,9 @@ class _Stages:
         models: Registry,
         champion: ModelRef | None,
     ) -> None:
-        from trainer.evaluation import compare, evaluate
+        from trainer.evaluation.evaluation import compare, evaluate
+        from trainer.evaluation.report import write_report
         from trainer.predictor import Predictor
-        from trainer.report import write_report
         from workers.evaluating import film_finder, predict, subject_of
         from workers.gate import judge
 

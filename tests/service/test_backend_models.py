@@ -27,10 +27,10 @@ from data.sources.known_targets import AGE, SEX
 from data.sources.phantoms import read_phantoms
 from labeling_config.codec import prediction_to_json, task_data
 from labeling_config.tasks import load_task
-from trainer.model_files import WEIGHTS
+from trainer.model.files import WEIGHTS
 from trainer.options import TrainOptions
 from trainer.predictor import Predictor
-from trainer.registry import Registry
+from trainer.registry.registry import Registry
 from trainer.train import train
 from workers.settings import Settings
 

@@ -14,8 +14,8 @@ import pytest
 
 from tests.service.dataset_workspace import commit, open_repository, some_labels
 from tests.support import eventually
-from trainer.registry import Registry
-from trainer.registry_runs import RunLog
+from trainer.registry.registry import Registry
+from trainer.registry.runs import RunLog
 from workers.settings import Settings
 
 pytestmark = pytest.mark.service

@@ -24,7 +24,7 @@ from data.phantoms.drawing import draw_hand
 from tests.support import eventually, missing
 from tests.unit.trainer.small_models import save_random_model
 from trainer.predictor import Predictor
-from trainer.pyfunc_export import export
+from trainer.pyfunc.export import export
 
 pytestmark = pytest.mark.service
 

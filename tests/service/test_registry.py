@@ -26,10 +26,10 @@ from data.phantoms.drawing import draw_hand
 from tests.support import eventually
 from tests.unit.trainer.cases import QUICK
 from tests.unit.trainer.small_models import save_random_model
-from trainer.model_files import WEIGHTS, check_model
+from trainer.model.files import WEIGHTS, check_model
 from trainer.predictor import Predictor
-from trainer.registry import Registry
-from trainer.registry_environment import code_commit
+from trainer.registry.environment import code_commit
+from trainer.registry.registry import Registry
 
 pytestmark = pytest.mark.service
 
@@ -387,7 +387,7 @@ def test_asking_for_the_champion_is_cheap_enough_for_every_second(
 
 def test_two_processes_may_make_the_store_at_the_same_time(tmp_path: Path) -> None:
     code = (
-        "from trainer.registry import Registry;"
+        "from trainer.registry.registry import Registry;"
         f"print(Registry('sqlite:///{tmp_path / 'new' / 'mlflow.db'}', 'bone_age').champion())"
     )
     both = [

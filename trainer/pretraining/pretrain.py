@@ -14,8 +14,8 @@ from torch import nn
 
 from data.errors import TrainingError
 from trainer import torchvision_guard  # noqa: F401  (must come before lightly)
+from trainer.network.precision import uses_bf16
 from trainer.options import TrainOptions
-from trainer.precision import uses_bf16
 from trainer.pretraining.checkpoint import FILE, Checkpoint, identify
 from trainer.pretraining.contrast import Contrast, check
 from trainer.pretraining.views import two_views

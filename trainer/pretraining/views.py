@@ -7,8 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainer.augment import Ranges, augment
-from trainer.network import normalised
+from trainer.augmentation.augment import Ranges, augment
+from trainer.network.network import normalised
 
 VIEWS = Ranges(
     turn_deg=20.0,

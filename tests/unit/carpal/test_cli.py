@@ -16,7 +16,7 @@ from carpal.free_ports import free_port
 from data.domain import DatasetVersion
 from data.errors import CarpalError, StackError
 from data.ledger.ledger import Ledger
-from trainer.registry import ModelRef
+from trainer.registry.registry import ModelRef
 
 SLOW = ("torch", "dvc", "mlflow", "sqlalchemy", "rq", "redis", "numpy", "PIL", "cv2")
 

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from carpal.cli import app
 from carpal.training_page import Board
 from data.errors import InvalidInputError
-from trainer.fitting import EpochReport
+from trainer.fitting.course import EpochReport
 from trainer.options import PROFILES, TrainOptions
 from workers.experiment import Plan
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import torch
 
 from tests.unit.trainer.cases import AGE, QUICK, SEX
-from trainer.calibration import Calibration
-from trainer.model_card import Member, ModelCard
-from trainer.model_files import Part, save_model
+from trainer.answers.calibration import Calibration
+from trainer.inputs.pixels import preparation_of
+from trainer.inputs.targets import Norm
+from trainer.model.card import Member, ModelCard
+from trainer.model.files import Part, save_model
 from trainer.options import TrainOptions
-from trainer.pixels import preparation_of
-from trainer.targets import Norm
 
 EPOCHS = ({"epoch": 1, "loss": 0.9}, {"epoch": 2, "loss": 0.5})
 

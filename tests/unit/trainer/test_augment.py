@@ -7,11 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainer import augment_geometry as geometry
-from trainer import augment_grey as grey
-from trainer import augment_marks as marks
-from trainer.augment import Ranges, augment, ranges_of
-from trainer.augment_draws import Draws
+from trainer.augmentation import geometry, grey, marks
+from trainer.augmentation.augment import Ranges, augment, ranges_of
+from trainer.augmentation.draws import Draws
 from trainer.options import TrainOptions
 
 EVERYTHING = Ranges(

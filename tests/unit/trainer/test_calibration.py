@@ -8,8 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.unit.trainer.cases import AGE, BONE_AGE, FRACTURE, SEX
-from trainer.bands import bands_of
-from trainer.calibration import (
+from trainer.answers.calibration import (
     Calibration,
     Line,
     calibrate,
@@ -17,9 +16,10 @@ from trainer.calibration import (
     fit_line,
     fit_temperature,
 )
-from trainer.grouping import Grouping
+from trainer.answers.grouping import Grouping
+from trainer.answers.raw_outputs import RawOutputs
+from trainer.evaluation.bands import bands_of
 from trainer.options import TrainOptions
-from trainer.raw_outputs import RawOutputs
 
 NO_BANDS = Grouping("age_months")
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from data.domain import Prediction, Split
 from tests.unit.trainer.cases import BONE_AGE, told, truth
-from trainer.case_table import as_csv, cases_of, worst
+from trainer.evaluation.case_table import as_csv, cases_of, worst
 
 WITH_INPUT = replace(BONE_AGE, input="sex")
 TRUTHS = {"b": truth(100.0, "male"), "a": truth(60.0), "c": {"sex": "male"}, "d": truth(30.0)}

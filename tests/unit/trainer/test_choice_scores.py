@@ -6,8 +6,8 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from trainer.choice_scores import reliability, score_choice, score_choice_band
-from trainer.scores import FEW
+from trainer.evaluation.choice_scores import reliability, score_choice, score_choice_band
+from trainer.evaluation.scores import FEW
 
 pytestmark = pytest.mark.long
 

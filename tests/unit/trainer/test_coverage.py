@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from trainer.coverage import exact_interval
+from trainer.evaluation.coverage import exact_interval
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from tests.unit.trainer.cases import AGE, BONE_AGE, FINDING, FRACTURE, SEX, told, truth
-from trainer.bands import bands_of
-from trainer.bootstrap import mean_interval
-from trainer.evaluation import compare, evaluate
+from trainer.evaluation.bands import bands_of
+from trainer.evaluation.bootstrap import mean_interval
+from trainer.evaluation.evaluation import compare, evaluate
 
 LEARNT = [truth(80.0), truth(100.0), truth(120.0, "male")]
 """Means: girls 90, boys 120, all 100."""

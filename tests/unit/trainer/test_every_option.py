@@ -17,15 +17,19 @@ from data.errors import TrainingError
 from data.images.decoding import encode_png
 from tests.unit.trainer import test_several_processes, test_train
 from tests.unit.trainer.cases import BONE_AGE, QUICK, easy_examples
-from trainer import fitting, network, pixels, planning
 from trainer import train as training
-from trainer.fitting import CHECKPOINT, Course, make_trainer
-from trainer.model_card import ModelCard
-from trainer.model_files import WEIGHTS, load_model
+from trainer.fitting import fitting, planning
+from trainer.fitting.course import Course
+from trainer.fitting.fitting import CHECKPOINT, make_trainer
+from trainer.fitting.planning import Plan
+from trainer.inputs import pixels
+from trainer.inputs.pixels import Film
+from trainer.model.card import ModelCard
+from trainer.model.files import WEIGHTS, load_model
+from trainer.network import network
 from trainer.options import TrainOptions
-from trainer.pixels import Film
-from trainer.planning import Plan
-from trainer.train import Start, TrainedModel, train
+from trainer.train import TrainedModel, train
+from trainer.training import Start
 
 pytestmark = pytest.mark.long
 
@@ -211,7 +215,7 @@ def test_a_budget_is_turned_into_as_many_epochs_as_fit(
 def test_patience_ends_a_training_that_gets_no_better(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, patience: int, epochs: int
 ) -> None:
-    monkeypatch.setattr(training._Training, "_validator", lambda *_: lambda _network: 10.0)
+    monkeypatch.setattr(training.Training, "_validator", lambda *_: lambda _network: 10.0)
 
     model = bench.train(replace(JUDGED, epochs=6, patience=patience))
 
@@ -230,7 +234,7 @@ def test_a_plateau_lowers_the_rate_where_the_error_stays(
         rates.append(self._plateau.optimizer.param_groups[0]["lr"])
 
     monkeypatch.setattr(Course, "_judge", noted)
-    monkeypatch.setattr(training._Training, "_validator", lambda *_: lambda _network: 10.0)
+    monkeypatch.setattr(training.Training, "_validator", lambda *_: lambda _network: 10.0)
     bench.train(replace(JUDGED, epochs=5, schedule="plateau"))
 
     # The first epoch is the best; after three more that are no better the rate falls to 0.3 of it.

@@ -14,7 +14,7 @@ from torch.nn.functional import avg_pool2d
 from data.errors import InvalidInputError, ModelError
 from tests.unit.trainer.cases import QUICK, easy_image
 from tests.unit.trainer.small_models import save_random_model
-from trainer.heatmap import heat_map, with_feature_map
+from trainer.explanations.heatmap import heat_map, with_feature_map
 from trainer.options import TrainOptions
 from trainer.predictor import Predictor
 

@@ -33,8 +33,8 @@ def imported_by(module: str) -> set[str]:
     [
         ("trainer", set()),
         ("trainer.options", set()),
-        ("trainer.evaluation", set()),
-        ("trainer.registry", set()),
+        ("trainer.evaluation.evaluation", set()),
+        ("trainer.registry.registry", set()),
         ("trainer.predictor", {"torch"}),
     ],
 )

@@ -7,10 +7,10 @@ import torch
 
 from data.domain import Target
 from tests.unit.trainer.cases import AGE, BONE_AGE, SEX
-from trainer.heads import heads_of
-from trainer.losses import Loss, distribution_loss, laplace_nll
+from trainer.inputs.targets import Norm
+from trainer.network.heads import heads_of
+from trainer.network.losses import Loss, distribution_loss, laplace_nll
 from trainer.options import TrainOptions
-from trainer.targets import Norm
 
 ONES = torch.ones(2)
 NORMS = {"age_months": Norm(120.0, 40.0)}

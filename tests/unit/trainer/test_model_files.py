@@ -12,10 +12,12 @@ from safetensors.torch import load_file, save_file
 from data.errors import ModelError, StorageError
 from data.images.preparation import Preparation
 from tests.unit.trainer.cases import BONE_AGE, FRACTURE, QUICK, SEX
-from trainer.bands import bands_of
-from trainer.calibration import Calibration
-from trainer.model_card import Member, ModelCard, require_task
-from trainer.model_files import (
+from trainer.answers.calibration import Calibration
+from trainer.evaluation.bands import bands_of
+from trainer.inputs.pixels import preparation_of
+from trainer.inputs.targets import Norm
+from trainer.model.card import Member, ModelCard, require_task
+from trainer.model.files import (
     CARD,
     WEIGHTS,
     Part,
@@ -24,9 +26,7 @@ from trainer.model_files import (
     load_model,
     save_model,
 )
-from trainer.network import Network
-from trainer.pixels import preparation_of
-from trainer.targets import Norm
+from trainer.network.network import Network
 
 BARE = ModelCard(
     task="bone_age",

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import torch
 
-from trainer.moving_average import MovingAverage
-from trainer.network import Network, NetworkForm
+from trainer.network.moving_average import MovingAverage
+from trainer.network.network import Network, NetworkForm
 
 
 def network() -> Network:

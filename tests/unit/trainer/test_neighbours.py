@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from data.errors import ModelError
 from tests.unit.trainer.cases import easy_examples, easy_image
 from tests.unit.trainer.small_models import save_random_model
-from trainer.neighbours import Neighbour, NeighbourIndex, index_file
+from trainer.explanations.neighbours import Neighbour, NeighbourIndex, index_file
 from trainer.predictor import Predictor
 
 # Directions at 0, 90, 180 and 45 degrees from the first one.

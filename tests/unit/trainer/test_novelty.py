@@ -12,7 +12,7 @@ from data.domain import Example, Split
 from data.images.decoding import read_grey
 from data.sources.rsna import read_rsna
 from tests.unit.trainer.cases import BONE_AGE, QUICK, easy_image
-from trainer.novelty import Cloud, Familiar, fit_familiar, looks, usual_distance
+from trainer.answers.novelty import Cloud, Familiar, fit_familiar, looks, usual_distance
 from trainer.predictor import Predictor
 from trainer.train import train
 

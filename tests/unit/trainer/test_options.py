@@ -12,7 +12,7 @@ import trainer
 from data.errors import InvalidInputError
 from tests.unit.trainer.cases import BONE_AGE, easy_examples
 from trainer import torchvision_guard  # noqa: F401  (must come before timm)
-from trainer.ensemble import members_of
+from trainer.answers.ensemble import members_of
 from trainer.options import PROFILES, TrainOptions
 from trainer.train import train
 

@@ -13,8 +13,8 @@ from data.images.decoding import encode_png, read_grey
 from data.images.preparation import Preparation, prepare
 from data.masks import read_mask
 from tests.unit.trainer.cases import easy_examples
-from trainer import pixels
-from trainer.pixels import KEPT_STORES, Film, PixelStore
+from trainer.inputs import pixels
+from trainer.inputs.pixels import KEPT_STORES, Film, PixelStore
 
 PLAIN = Preparation(32)
 MASKED = Preparation(32, "mask")

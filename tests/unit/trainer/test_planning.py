@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from tests.unit.trainer.cases import BONE_AGE, QUICK
-from trainer import planning
-from trainer.cases import Cases
-from trainer.heads import heads_of
-from trainer.network import Network, NetworkForm
+from trainer.fitting import planning
+from trainer.fitting.cases import Cases
+from trainer.fitting.planning import Plan, plan, planned
+from trainer.inputs.targets import Norm
+from trainer.network.heads import heads_of
+from trainer.network.network import Network, NetworkForm
 from trainer.options import TrainOptions
-from trainer.planning import Plan, plan, planned
-from trainer.targets import Norm
 
 HEADS = heads_of(BONE_AGE.targets, {"age_months": Norm(100.0, 30.0)}, QUICK)
 

@@ -14,8 +14,8 @@ from data.images.preparation import prepare
 from data.masks import MaskStore, read_mask
 from tests.unit.trainer.cases import BONE_AGE, FRACTURE, QUICK, easy_examples, easy_image
 from tests.unit.trainer.test_model_files import BARE, bare_network
-from trainer.model_files import Part, save_model
-from trainer.pixels import preparation_of
+from trainer.inputs.pixels import preparation_of
+from trainer.model.files import Part, save_model
 from trainer.predictor import Predictor
 
 

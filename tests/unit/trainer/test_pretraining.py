@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from data.errors import StorageError, TrainingError
 from tests.unit.trainer.cases import QUICK, easy_image
 from trainer import torchvision_guard  # noqa: F401  (must come before timm)
-from trainer.cpu_threads import use_cpu_threads
+from trainer.fitting.cpu_threads import use_cpu_threads
 from trainer.pretraining import contrast
 from trainer.pretraining.contrast import spread
 from trainer.pretraining.pretrain import pretrain

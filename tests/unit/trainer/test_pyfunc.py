@@ -15,9 +15,9 @@ from data.images.decoding import encode_png
 from data.phantoms.drawing import draw_hand
 from tests.unit.trainer.cases import QUICK
 from tests.unit.trainer.small_models import save_random_model
-from trainer.model_files import CARD, WEIGHTS, check_model
+from trainer.model.files import CARD, WEIGHTS, check_model
 from trainer.predictor import Predictor
-from trainer.pyfunc_export import export
+from trainer.pyfunc.export import export
 
 pytestmark = pytest.mark.long
 

@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 from data.domain import Prediction
 from data.errors import ModelError
 from tests.unit.trainer.cases import AGE, BONE_AGE, FRACTURE, SEX
-from trainer.bands import bands_of
-from trainer.calibration import Calibration, Line
-from trainer.grouping import Grouping
-from trainer.heads import heads_of
+from trainer.answers.calibration import Calibration, Line
+from trainer.answers.grouping import Grouping
+from trainer.answers.raw_outputs import RawOutputs, mean_of_models, to_units
+from trainer.answers.readout import Asked, confidence, predictions
+from trainer.evaluation.bands import bands_of
+from trainer.inputs.targets import Norm, encode_known
+from trainer.network.heads import heads_of
 from trainer.options import TrainOptions
-from trainer.raw_outputs import RawOutputs, mean_of_models, to_units
-from trainer.readout import Asked, confidence, predictions
-from trainer.targets import Norm, encode_known
 
 SURE = Calibration(0.9, {"age_months": 2.0}, temperatures={"sex": 1.0})
 HEADS = heads_of(BONE_AGE.targets, {"age_months": Norm(100.0, 30.0)}, TrainOptions())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from trainer.registry_environment import code_commit, environment_text
+from trainer.registry.environment import code_commit, environment_text
 
 
 def git(folder: Path, *arguments: str) -> str:

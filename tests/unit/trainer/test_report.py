@@ -13,11 +13,11 @@ from data.domain import Prediction, TaskSpec, Value
 from data.errors import StorageError
 from data.images.decoding import read_grey
 from tests.unit.trainer.cases import BONE_AGE, told, truth
-from trainer.band_plots import Box, box_of
-from trainer.evaluation import Evaluation, compare, evaluate
-from trainer.plots import limits_of_agreement
-from trainer.report import Subject, write_report
-from trainer.stress import StressReport, StressResult
+from trainer.evaluation.band_plots import Box, box_of
+from trainer.evaluation.evaluation import Evaluation, compare, evaluate
+from trainer.evaluation.plots import limits_of_agreement
+from trainer.evaluation.report import Subject, write_report
+from trainer.evaluation.stress import StressReport, StressResult
 
 pytestmark = pytest.mark.long
 

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from trainer.bootstrap import mean_interval, statistic_interval
-from trainer.coverage import exact_interval
-from trainer.scores import FEW, score_band, score_number
+from trainer.evaluation.bootstrap import mean_interval, statistic_interval
+from trainer.evaluation.coverage import exact_interval
+from trainer.evaluation.scores import FEW, score_band, score_number
 
 WIDE = (0.0, 240.0)
 

@@ -18,12 +18,13 @@ import torch
 from data.domain import Example
 from data.errors import TrainingError
 from tests.unit.trainer.cases import BONE_AGE, QUICK, easy_examples
-from trainer.cases import Cases, EpochOrder
-from trainer.fitting import EpochReport, fit
-from trainer.heads import heads_of
-from trainer.model_files import load_model
-from trainer.network import Network, NetworkForm
-from trainer.team import Team, processes_wanted
+from trainer.fitting.cases import Cases, EpochOrder
+from trainer.fitting.course import EpochReport
+from trainer.fitting.fitting import fit
+from trainer.fitting.team import Team, processes_wanted
+from trainer.model.files import load_model
+from trainer.network.heads import heads_of
+from trainer.network.network import Network, NetworkForm
 from trainer.train import train
 
 pytestmark = pytest.mark.long

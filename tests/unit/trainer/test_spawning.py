@@ -9,8 +9,8 @@ import pytest
 from torch import distributed
 
 from data.errors import TrainingError
-from trainer.spawning import run_together
-from trainer.team import Team
+from trainer.fitting.spawning import run_together
+from trainer.fitting.team import Team
 
 pytestmark = pytest.mark.long
 

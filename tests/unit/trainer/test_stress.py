@@ -12,7 +12,7 @@ from data.domain import Prediction
 from data.images.preparation import Preparation, prepare
 from tests.unit.data.hand_cases import expose, framed_hand, hand_mask
 from tests.unit.trainer.cases import BONE_AGE, told, truth
-from trainer.stress import (
+from trainer.evaluation.stress import (
     STRESSES,
     Stress,
     answers_under,

@@ -8,9 +8,9 @@ import pytest
 
 from data.errors import InvalidInputError, TrainingError
 from tests.unit.trainer.cases import BONE_AGE, FRACTURE, SEX
-from trainer.heads import heads_of
+from trainer.inputs.targets import Norm, encode, encode_known, fit_norms, trained_targets
+from trainer.network.heads import heads_of
 from trainer.options import TrainOptions
-from trainer.targets import Norm, encode, encode_known, fit_norms, trained_targets
 
 
 def test_a_number_is_normalised_by_the_training_labels() -> None:

@@ -15,9 +15,9 @@ from torch.nn import functional
 
 from data.errors import ModelError
 from trainer import torchvision_guard  # noqa: F401  (must come before timm)
-from trainer.cpu_threads import use_cpu_threads
-from trainer.network import normalised
-from trainer.timm_weights import load_folded_weights, renormalise
+from trainer.fitting.cpu_threads import use_cpu_threads
+from trainer.network.network import normalised
+from trainer.network.timm_weights import load_folded_weights, renormalise
 
 import timm  # isort: skip
 

@@ -17,14 +17,16 @@ from data.errors import TrainingError
 from data.images.decoding import encode_png
 from tests.unit.trainer.cases import BONE_AGE, QUICK, easy_examples
 from trainer import train as training
-from trainer.cases import Cases
-from trainer.evaluation import evaluate
-from trainer.fitting import CHECKPOINT, EpochReport
-from trainer.model_files import WEIGHTS, load_model
-from trainer.network import Network
+from trainer.evaluation.evaluation import evaluate
+from trainer.fitting.cases import Cases
+from trainer.fitting.course import EpochReport
+from trainer.fitting.fitting import CHECKPOINT
+from trainer.model.files import WEIGHTS, load_model
+from trainer.network.network import Network
 from trainer.options import TrainOptions
 from trainer.predictor import Predictor
-from trainer.train import Start, TrainedModel, train
+from trainer.train import TrainedModel, train
+from trainer.training import Start
 
 pytestmark = pytest.mark.long
 
@@ -285,7 +287,7 @@ def test_the_epoch_with_the_lowest_validation_error_is_kept(
 
         return error
 
-    monkeypatch.setattr(training._Training, "_validator", validator)
+    monkeypatch.setattr(training.Training, "_validator", validator)
     model = run(replace(QUICK, epochs=5, validation_share=0.2))
 
     kept = network_of(model).state_dict()
@@ -370,7 +372,7 @@ def test_a_loss_that_is_not_finite_ends_the_training(
     run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nothing = torch.tensor(float("nan"), requires_grad=True)
-    monkeypatch.setattr("trainer.losses.Loss.forward", lambda *_: nothing)
+    monkeypatch.setattr("trainer.network.losses.Loss.forward", lambda *_: nothing)
 
     with pytest.raises(TrainingError, match="no longer finite in epoch 1"):
         run()
@@ -432,7 +434,7 @@ def test_every_step_draws_its_own_changes(run: Any, monkeypatch: pytest.MonkeyPa
         seeds.append(generator.initial_seed())
         return pixels
 
-    monkeypatch.setattr("trainer.learner.augment", unchanged)
+    monkeypatch.setattr("trainer.fitting.learner.augment", unchanged)
     run(replace(QUICK, epochs=3))
 
     assert len(seeds) == len(set(seeds)) == 9

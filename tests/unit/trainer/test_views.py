@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from trainer.views import View, show, views_of
+from trainer.answers.views import View, show, views_of
 
 
 @pytest.mark.parametrize(("tta", "count"), [("none", 1), ("flip", 2), ("rotate", 5), ("full", 10)])

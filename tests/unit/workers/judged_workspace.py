@@ -12,7 +12,7 @@ from data.errors import NotFoundError
 from data.images.decoding import content_id, encode_png
 from data.phantoms.drawing import draw_hand
 from tests.unit.trainer.small_models import save_random_model
-from trainer import report
+from trainer.evaluation import report
 from workers import evaluating
 from workers.settings import Settings
 

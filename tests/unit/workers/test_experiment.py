@@ -15,7 +15,7 @@ import pytest
 from data.domain import Example, Split
 from data.errors import InvalidInputError, NotFoundError, TrainingError, VersionError
 from tests.unit.trainer.cases import easy_examples
-from trainer.fitting import EpochReport
+from trainer.fitting.course import EpochReport
 from trainer.options import TrainOptions
 from workers import evaluating, experiment, starting
 from workers.experiment import Plan, Tried, Watcher, options_of, try_out

@@ -7,8 +7,8 @@ import math
 import pytest
 
 from data.domain import GateRule
-from trainer.evaluation import Comparison, Difference, Evaluation
-from trainer.scores import NumberScore
+from trainer.evaluation.evaluation import Comparison, Difference, Evaluation
+from trainer.evaluation.scores import NumberScore
 from workers.gate import judge
 
 RULE = GateRule(

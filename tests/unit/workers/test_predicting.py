@@ -13,7 +13,7 @@ from data.errors import InvalidInputError
 from data.images.decoding import encode_png
 from tests.unit.trainer.cases import AGE, FINDING, SEVERITY, SEX, easy_examples, easy_image
 from tests.unit.trainer.small_models import save_random_model
-from trainer.prediction_table import PredictionTable, Row
+from trainer.answers.prediction_table import PredictionTable, Row
 from trainer.predictor import Predictor
 from workers.predicting import predict_wanted
 from workers.prediction_inputs import Wanted, wanted_paths, wanted_rows

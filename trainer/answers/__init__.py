@@ -1,0 +1,1 @@
+"""From films to predictions: inference, calibration, novelty, what is told."""

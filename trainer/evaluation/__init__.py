@@ -1,0 +1,1 @@
+"""How good a model is: figures, pictures, reports, and how much it is shaken by another look."""

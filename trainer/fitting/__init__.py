@@ -1,0 +1,1 @@
+"""The optimisation: cases, steps, schedule, time, one process or several."""

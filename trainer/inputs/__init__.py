@@ -1,0 +1,1 @@
+"""What is learnt from: prepared pixels and normalised targets."""

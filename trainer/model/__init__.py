@@ -1,0 +1,1 @@
+"""A model on disk: weights, and what belongs to them."""

@@ -1,0 +1,1 @@
+"""A model as MLflow's servers run it."""

@@ -1,7 +1,0 @@
-"""What MLflow runs to get a model (its "models from code"); a copy lies in every model folder."""
-
-from mlflow.models import set_model
-
-from trainer.pyfunc import RadiographModel
-
-set_model(RadiographModel())

@@ -1,0 +1,1 @@
+"""Which models there are, how they came to be, and which one serves."""
