@@ -65,6 +65,7 @@ AT_LEAST: dict[str, float] = {
     "ssl_batch_size": 2,
     **dict.fromkeys(
         (
+            "frozen",
             "min_steps",
             "budget_s",
             "max_seconds",
@@ -159,6 +160,10 @@ def _together(options: TrainOptions) -> list[tuple[str, bool]]:
         (
             "weights and start: file belong together",
             bool(options.weights) != (options.start == "file"),
+        ),
+        (
+            "frozen needs first weights: start must not be scratch",
+            options.frozen > 0 and options.start == "scratch",
         ),
         (
             "sizes must end with image_size, and lie in 32..2048",

@@ -110,6 +110,11 @@ class TrainOptions:
         "or self_supervised (learnt from all radiographs, labelled or not)",
     )
     weights: str = _option("", "file with the first weights of the backbone, for start: file")
+    frozen: int = _option(
+        0,
+        "first stages of the backbone (the stem counts as one) that keep the first weights they "
+        "came with, which makes a step cheaper; none do where those were random",
+    )
     ssl_epochs: int = _option(20, "passes of the self-supervised training over all radiographs")
     ssl_batch_size: int = _option(64, "images in a step of the self-supervised training")
     ssl_learning_rate: float = _option(1e-3, "highest rate of the self-supervised training")

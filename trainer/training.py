@@ -118,11 +118,12 @@ class Training:
             self.start.champion, self.start.pool, self.cache or work, self.device, log.info
         )
         network, started_from = first_weights(card, number, data, sources)
+        options = member.options if started_from else replace(member.options, frozen=0)
         fitted = fit(
             network,
             card.heads(member),
             _cases(card, member, data),
-            member.options,
+            options,
             self.device,
             work,
             self._validator(card, member, data) if data.validation else None,

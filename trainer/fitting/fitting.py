@@ -107,6 +107,7 @@ def fit(
     Raises:
         TrainingError: The loss is no longer finite, or one image is too large for the GPU.
     """
+    network.freeze(options.frozen)
     plan = planned(network, heads, cases, options, device, folder, team.size)
     if plan.batch_size < 2 * team.size:
         raise TrainingError(
@@ -129,7 +130,9 @@ def serve(device: torch.device, team: Team) -> None:
     """Computes a process's share of all that the first one trains, until that has ended."""
     nothing: Assignment | None = None
     while (told := team.share(nothing)) is not None:
-        _fit(Network(told.form), told, device, None, None, team)
+        network = Network(told.form)
+        network.freeze(told.options.frozen)
+        _fit(network, told, device, None, None, team)
 
 
 def _in_more_parts(

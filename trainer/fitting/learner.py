@@ -97,7 +97,8 @@ class Learner(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW with the schedule of the options; norms and biases are not decayed."""
-        trained = [*self.network.parameters(), *self.loss.parameters()]
+        every = [*self.network.parameters(), *self.loss.parameters()]
+        trained = [p for p in every if p.requires_grad]
         optimiser = torch.optim.AdamW(
             [
                 {

@@ -62,7 +62,10 @@ def plan(cases: int, options: TrainOptions, step_s: float | None = None) -> Plan
     per_epoch = cases // batch_size
     epochs = max(options.epochs, math.ceil(options.min_steps / per_epoch))
     if options.budget_s and step_s is not None:
-        epochs = max(1, int(options.budget_s / (per_epoch * step_s)))
+        # A pass leaves a few images out rather than the time of a whole pass unused.
+        steps = max(1, int(options.budget_s / step_s))
+        epochs = math.ceil(steps / per_epoch)
+        per_epoch = steps // epochs
     return Plan(batch_size, epochs, epochs * per_epoch)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from data.errors import TrainingError
 from trainer import torchvision_guard  # noqa: F401  (must come before timm)
 
 import timm  # isort: skip
+from timm.models import group_modules  # isort: skip
 
 GREY_MEAN = 0.25
 GREY_SD = 0.25
@@ -75,6 +76,7 @@ class Network(nn.Module):
     def __init__(self, form: NetworkForm, pretrained: bool = False) -> None:
         super().__init__()
         self.form = form
+        self._frozen: tuple[nn.Module, ...] = ()
         self.backbone = _make_backbone(form.backbone, pretrained)
         features = _count_features(self.backbone, form.backbone, form.image_size)
         self.feed = None if form.input_head is None else nn.Linear(_inputs(form), FED_FEATURES)
@@ -110,6 +112,27 @@ class Network(nn.Module):
         squares = normalised(pixels, self.form.normalise)
         features: Tensor = self.backbone(squares.contiguous(memory_format=torch.channels_last))
         return features
+
+    def freeze(self, stages: int) -> None:
+        """Keeps the weights and batch statistics of the backbone's first stages as they are.
+
+        Args:
+            stages: How many, as timm groups the layers of a backbone; the stem is the first.
+        """
+        matcher: Any = self.backbone.group_matcher
+        by_stage = group_modules(self.backbone, matcher(coarse=True))
+        names = [name for stage in sorted(by_stage)[:stages] for name in by_stage[stage]]
+        self._frozen = tuple(self.backbone.get_submodule(name) for name in names)
+        for module in self._frozen:
+            module.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """Switches between training and answering; what is frozen only ever answers."""
+        super().train(mode)
+        for module in self._frozen:
+            module.eval()
+        return self
 
     def _told(self, outputs: dict[int, Tensor], known: Tensor | None, features: Tensor) -> Tensor:
         """Returns what is fed: (N, classes), what is known, or what is predicted, or zeros."""

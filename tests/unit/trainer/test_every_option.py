@@ -100,6 +100,7 @@ LEARNT: list[tuple[TrainOptions, dict[str, Any]]] = [
     (STILL, {"marker": 1.0}),
     (QUICK, {"seed": 1}),
     (QUICK, {"precision": "bf16"}),
+    (ALONE, {"frozen": 2}),
     (ALONE, {"ssl_epochs": 2}),
     (ALONE, {"ssl_batch_size": 24}),
     (ALONE, {"ssl_learning_rate": 1e-2}),

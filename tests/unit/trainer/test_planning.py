@@ -41,17 +41,17 @@ def test_few_images_are_passed_more_often() -> None:
     assert (plan(7, options).batch_size, plan(7, options).steps) == (7, 200)
 
 
-def test_a_budget_is_filled_with_whole_passes() -> None:
-    # 10 steps of 0.5 s an epoch: 5 s, of which 4 fit into 23 s.
+def test_a_budget_is_filled_by_passes_that_leave_a_few_images_out() -> None:
+    # 46 steps of 0.5 s fit into 23 s; the 10 batches of 5 passes would be 50.
     options = TrainOptions(batch_size=16, budget_s=23.0)
 
     made = plan(160, options, step_s=0.5)
 
-    assert (made.epochs, made.steps, made.steps_per_epoch) == (4, 40, 10)
+    assert (made.epochs, made.steps, made.steps_per_epoch) == (5, 45, 9)
 
 
-def test_a_budget_that_is_too_short_still_trains_one_pass() -> None:
-    assert plan(160, TrainOptions(budget_s=1.0), step_s=9.0).epochs == 1
+def test_a_budget_that_is_too_short_still_trains_one_step() -> None:
+    assert plan(160, TrainOptions(budget_s=1.0), step_s=9.0) == Plan(16, 1, 1)
 
 
 def test_a_training_that_goes_on_keeps_the_plan_it_began_with(

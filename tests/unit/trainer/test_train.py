@@ -316,6 +316,25 @@ def test_the_champions_weights_are_the_start_where_that_is_wished(run: Any) -> N
     assert (warm.started_from, cold.started_from) == ((champion.model_version,), ("",))
 
 
+def test_frozen_stages_keep_the_champions_weights_and_batch_statistics(run: Any) -> None:
+    champion = run(name="champion")
+    options = replace(QUICK, start="champion", frozen=2, ema=0.9)
+
+    model = run(options, name="model", start=Start(champion.folder))
+
+    before, after = (network_of(m).backbone.state_dict() for m in (champion, model))
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert not [name for name in changed if name.startswith(("stem.", "stages.0."))]
+    assert [name for name in changed if name.startswith("stages.1.")]
+
+
+def test_nothing_is_frozen_where_the_first_weights_are_random(run: Any) -> None:
+    free = run(replace(QUICK, start="champion"), name="free")
+    frozen = run(replace(QUICK, start="champion", frozen=2), name="frozen")
+
+    assert weights(frozen) == weights(free)
+
+
 def test_a_champion_of_another_form_is_no_start(run: Any, caplog: pytest.LogCaptureFixture) -> None:
     champion = run(name="champion")
 
