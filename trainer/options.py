@@ -51,8 +51,8 @@ class TrainOptions:
     )
     exposure: str = _option(
         "as_is",
-        "how films of other exposure are shown: as_is, or levelled (markers, stickers and borders "
-        "are looked away from, and the window follows the film's own range)",
+        "how films of other exposure are shown: as_is, or levelled (markers and stickers are "
+        "filled with what is around, and the window follows the film's own range)",
     )
     normalise: str = _option(
         "zscore",

@@ -1,4 +1,4 @@
-"""Lead markers, stickers and burnt-in text: taken out of the copy in which a film is measured."""
+"""Lead markers, stickers and burnt-in text: found, and taken out of a film."""
 
 from __future__ import annotations
 
@@ -56,6 +56,21 @@ class Measured:
         rows, columns = slice(box.top, box.bottom), slice(box.left, box.right)
         markers = None if self.markers is None else self.markers[rows, columns]
         return Measured(self.film[rows, columns], markers)
+
+    def cleared(self, image: Film) -> Film:
+        """Returns the whole film itself without its markers: filled as they are in the copy.
+
+        Args:
+            image: (height, width) grey, what the copy was made of.
+        """
+        if self.markers is None:
+            return image
+        size = (image.shape[1], image.shape[0])
+        where = cv2.resize(self.markers, size, interpolation=cv2.INTER_NEAREST)
+        around = cv2.resize(self.film, size, interpolation=cv2.INTER_LINEAR)
+        cleared = image.copy()
+        cv2.copyTo(around, where, cleared)
+        return cleared
 
 
 def without_markers(image: Film) -> Measured:

@@ -21,8 +21,8 @@ CROPS = ("whole", "plain", "field", "hand", "mask")
 in that field; a square around the hand mask."""
 BACKGROUNDS = ("keep", "remove")
 EXPOSURES = ("as_is", "levelled")
-"""Whether crop and display window are found with thresholds in grey levels and with markers left
-in, as for the first models, or in the film's own range and without them."""
+"""Whether crop and display window are found with thresholds in grey levels and markers are left in,
+as for the first models; or in the film's own range, and markers are filled with what is around."""
 BOXES = {
     "plain": image_crop.plain_box,
     "field": image_crop.field_box,
@@ -124,7 +124,8 @@ def prepare(
     frame = _frame(image, preparation, mask, measured)
     box = _inside(frame, image)
     scale = preparation.size / max(frame.height, frame.width)
-    film = _fit(image[box.top : box.bottom, box.left : box.right], scale)
+    shown = image if measured is None else measured.cleared(image)
+    film = _fit(shown[box.top : box.bottom, box.left : box.right], scale)
     hand = None
     if mask is not None:
         white = mask[box.top : box.bottom, box.left : box.right] * np.uint8(255)
@@ -134,10 +135,10 @@ def prepare(
     else:
         part = _scaled(box, image.shape, measured.film.shape)
         low, high = display_window(measured.part(part), hand)
-    shown = (film - low) * (255 / (high - low))
+    grey = (film - low) * (255 / (high - low))
     if hand is not None and preparation.background == "remove":
-        shown = np.maximum(shown, 0) * _seam(hand, preparation)
-    return _placed(np.clip(shown + 0.5, 0, 255).astype(np.uint8), frame, box, preparation.size)
+        grey = np.maximum(grey, 0) * _seam(hand, preparation)
+    return _placed(np.clip(grey + 0.5, 0, 255).astype(np.uint8), frame, box, preparation.size)
 
 
 def place_of(

@@ -105,6 +105,26 @@ def test_a_marker_moves_neither_window_nor_crop(place: tuple[int, int]) -> None:
     assert display_window(marked, None) == pytest.approx(display_window(plain, None), abs=0.5)
 
 
+@pytest.mark.parametrize("enlarged", [1, 8], ids=["small film", "2,400 pixels"])
+def test_a_marker_is_filled_with_what_is_around_it(enlarged: int) -> None:
+    size = (240 * enlarged, 300 * enlarged)
+    plain, marked = (
+        np.asarray(cv2.resize(f, size, interpolation=cv2.INTER_NEAREST), np.uint8)
+        for f in (a_film(), lettered(a_film()))
+    )
+
+    square, cleared = (prepare(film, SHOWN) for film in (plain, marked))
+
+    assert cv2.absdiff(square, cleared).max() < 12
+    assert cv2.absdiff(square, prepare(marked, Preparation(96, exposure="as_is"))).max() > 150
+
+
+def test_a_film_without_markers_is_left_as_it_is() -> None:
+    film = a_film()
+
+    assert without_markers(film).cleared(film) is film
+
+
 def test_markers_are_found_and_the_hand_is_none() -> None:
     film = lettered(darkened(a_film()))
 
