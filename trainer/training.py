@@ -138,18 +138,22 @@ class Training:
     def calibrated(self, card: ModelCard, trained: Sequence[Trained]) -> ModelCard:
         """Completes a card by what the calibration split says of the whole model."""
         cases = trained[0].data.calibration
-        answers = answer(
-            [t.part for t in trained],
-            card,
-            [t.data.squares(cases) for t in trained],
-            self.device,
-            _known(card, cases),
-            views_of_card(card),
-        )
-        truths = [e.values for e in cases]
-        made = calibrate(card.targets, answers.raw, truths, self.options, answers.grouping)
-        usual = tuple(usual_distance(column) for column in answers.distances.T)
-        return replace(card, calibration=replace(made, usual_distance=usual))
+        squares = [t.data.squares(cases) for t in trained]
+
+        def fitted(known: Sequence[Mapping[str, str]] | None) -> Calibration:
+            answers = answer(
+                [t.part for t in trained], card, squares, self.device, known, views_of_card(card)
+            )
+            truths = [e.values for e in cases]
+            made = calibrate(card.targets, answers.raw, truths, self.options, answers.grouping)
+            usual = tuple(usual_distance(column) for column in answers.distances.T)
+            return replace(made, usual_distance=usual)
+
+        calibration = fitted(_known(card, cases))
+        if card.input is not None:
+            withheld = replace(fitted(None), usual_distance=())
+            calibration = replace(calibration, withheld=withheld)
+        return replace(card, calibration=calibration)
 
     def _familiarised(
         self, card: ModelCard, member: Member, network: Network, data: TrainingData

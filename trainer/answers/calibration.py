@@ -62,6 +62,8 @@ class Calibration:
         cases: Target -> calibration cases that had a label for it.
         usual_distance: Per member, the distance from the films learnt that nearly all calibration
             films keep (see `trainer.answers.novelty`); None: not known.
+        withheld: The same for films whose known input is not known, where a model is fed with
+            one: it errs more on them. None: it makes no difference.
     """
 
     coverage: float
@@ -71,16 +73,22 @@ class Calibration:
     temperatures: Mapping[str, float] = field(default_factory=dict)
     cases: Mapping[str, int] = field(default_factory=dict)
     usual_distance: tuple[float | None, ...] = ()
+    withheld: Calibration | None = None
+
+    def of(self, input_known: bool) -> Calibration:
+        """Returns the one that holds for a film."""
+        return self if input_known or self.withheld is None else self.withheld
 
     def to_json(self) -> dict[str, Any]:
         """Returns it for JSON, which has no infinity: null."""
         finite = {k: None if math.isinf(q) else q for k, q in self.quantiles.items()}
-        return {**asdict(self), "quantiles": finite}
+        withheld = None if self.withheld is None else self.withheld.to_json()
+        return {**asdict(self), "quantiles": finite, "withheld": withheld}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Calibration:
         """Reads what `to_json` returned."""
-        quantiles = content["quantiles"].items()
+        quantiles, withheld = content["quantiles"].items(), content.get("withheld")
         return cls(
             float(content["coverage"]),
             {k: math.inf if q is None else float(q) for k, q in quantiles},
@@ -89,6 +97,7 @@ class Calibration:
             {k: float(t) for k, t in content["temperatures"].items()},
             {k: int(n) for k, n in content["cases"].items()},
             tuple(content["usual_distance"]),
+            None if withheld is None else cls.from_json(withheld),
         )
 
 

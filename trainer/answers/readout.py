@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from data.domain import Prediction, Target, Value
 from trainer.answers.calibration import Calibration, Line
 from trainer.answers.grouping import Grouping
-from trainer.answers.raw_outputs import RawOutputs, log_softmax
+from trainer.answers.raw_outputs import Numbers, RawOutputs, log_softmax
 from trainer.inputs.targets import applies
 from trainer.network.heads import limits
 
@@ -69,18 +69,19 @@ def predictions(
         name: np.exp(log_softmax(logits / calibration.temperatures.get(name, 1.0)))
         for name, logits in raw.logits.items()
     }
-    centres = {
-        name: calibration.lines.get(name, Line()).corrected(centre)
-        for name, (centre, _) in raw.numbers.items()
-    }
-    primary = centres.get(grouping.target)
-    bands = [""] * len(ids) if primary is None else grouping.of(primary, raw)
+    read = {told: _numbers(calibration.of(told), raw, grouping) for told in (True, False)}
     made = []
     for row, radiograph_id in enumerate(ids):
+        fed = known[row] if known is not None else {}
+        numbers = read[asked.input in fed]
         case = _Case(
-            {n: (float(centres[n][row]), float(s[row])) for n, (_, s) in raw.numbers.items()},
+            {
+                n: (float(numbers.centres[n][row]), float(s[row]))
+                for n, (_, s) in raw.numbers.items()
+            },
             {t.name: _probabilities(t, chances[t.name][row]) for t in asked.targets if t.choices},
-            bands[row],
+            numbers.bands[row] if numbers.bands else "",
+            numbers.calibration,
         )
         empty = Prediction(
             radiograph_id, asked.model_version, {}, {}, {}, 0.0, calibration.coverage
@@ -89,22 +90,42 @@ def predictions(
             replace(
                 _prediction(asked, case, empty),
                 novelty=None if novelty is None else round(float(novelty[row]), DECIMALS),
-                **_fed(asked, case, known[row] if known is not None else {}),
+                **_fed(asked, case, fed),
             )
         )
     return made
 
 
 @dataclass(frozen=True, slots=True)
+class _Numbers:
+    """The numbers of N films as one calibration corrects them, and the bands that they fall in."""
+
+    calibration: Calibration
+    centres: Mapping[str, Numbers]
+    bands: Sequence[str]
+
+
+def _numbers(calibration: Calibration, raw: RawOutputs, grouping: Grouping) -> _Numbers:
+    centres = {
+        name: calibration.lines.get(name, Line()).corrected(centre)
+        for name, (centre, _) in raw.numbers.items()
+    }
+    primary = centres.get(grouping.target)
+    return _Numbers(calibration, centres, [] if primary is None else grouping.of(primary, raw))
+
+
+@dataclass(frozen=True, slots=True)
 class _Case:
     """What a model says of one film.
 
-    Number -> (centre, spread), choice -> class -> probability, and the band that this puts it in.
+    Number -> (centre, spread), choice -> class -> probability, the band that this puts it in, and
+    what its intervals were fitted by.
     """
 
     numbers: Mapping[str, tuple[float, float]]
     probabilities: Mapping[str, Mapping[str, float]]
     band: str
+    calibration: Calibration
 
 
 def _prediction(asked: Asked, case: _Case, empty: Prediction) -> Prediction:
@@ -131,9 +152,9 @@ def _prediction(asked: Asked, case: _Case, empty: Prediction) -> Prediction:
 
 def _reach(asked: Asked, case: _Case, target: Target) -> float:
     """Returns half the width of the interval of a number target."""
-    quantile = asked.calibration.quantiles.get(target.name, math.inf)
+    quantile = case.calibration.quantiles.get(target.name, math.inf)
     if target.name == asked.primary:
-        quantile = asked.calibration.band_quantiles.get(case.band, quantile)
+        quantile = case.calibration.band_quantiles.get(case.band, quantile)
     return quantile * case.numbers[target.name][1]
 
 

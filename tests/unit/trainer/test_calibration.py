@@ -124,6 +124,7 @@ def test_a_calibration_survives_json_infinity_included() -> None:
         {"sex": 1.5},
         {"age_months": 3},
         (None, 2.0),
+        Calibration(0.9, {"age_months": math.inf}),
     )
 
     text = json.dumps(fitted.to_json(), allow_nan=False)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -168,6 +169,17 @@ def test_a_recorded_sex_decides_the_band_whatever_the_film_shows() -> None:
 
     assert prediction.intervals["age_months"] == (90.0, 110.0)
     assert prediction.values["sex"] == "female"
+
+
+def test_films_of_unknown_sex_have_the_intervals_that_were_fitted_without_it() -> None:
+    apart = Calibration(0.9, {"age_months": 4.0}, lines={"age_months": Line(10.0, 1.0)})
+    calibration = replace(SURE, withheld=apart)
+
+    told, withheld = (read_fed(known, True, calibration) for known in ({"sex": "female"}, None))
+
+    assert told.intervals["age_months"] == read_fed({"sex": "female"}, True).intervals["age_months"]
+    assert withheld.values["age_months"] == 110.0
+    assert withheld.intervals["age_months"] == (90.0, 130.0)
 
 
 @pytest.mark.parametrize(

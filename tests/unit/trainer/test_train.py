@@ -186,6 +186,23 @@ def test_the_coverage_changes_the_intervals(run: Any) -> None:
     assert (wide.coverage, narrow.coverage) == (0.9, 0.5)
 
 
+def test_a_model_that_is_fed_the_sex_is_calibrated_without_it_as_well(
+    run: Any,
+) -> None:
+    spec = replace(BONE_AGE, input="sex")
+    fed, unfed = replace(QUICK, input_mode="explicit", coverage=0.5), replace(QUICK, coverage=0.5)
+
+    calibration, plain = (
+        load_model(run(options, name=options.input_mode, spec=spec).folder)[1].calibration
+        for options in (fed, unfed)
+    )
+
+    assert calibration.withheld is not None
+    assert calibration.withheld.quantiles != calibration.quantiles
+    assert calibration.withheld.temperatures == calibration.temperatures
+    assert plain.withheld is None
+
+
 def test_a_gpu_that_is_not_there_is_named(run: Any) -> None:
     with pytest.raises(TrainingError, match="cuda:63"):
         run(replace(QUICK, device="cuda:63"))
