@@ -24,6 +24,8 @@ COLUMNS = 6
 TILE = 220
 """Pixels of a film's side."""
 
+_TOP, _ROW, _HEADING, _ABOVE, _BELOW = 3.6, 2.5, 0.45, 0.4, 0.2
+"""Inches: the distribution, a row of films, their heading, the words above and below a film."""
 _BEFORE, _AFTER = "#8a8f98", "#3f8fd0"
 
 
@@ -49,10 +51,12 @@ def diff_picture(
     versions, tables = (pair.old, pair.new), (pair.before, pair.after)
     films = _films(changed.corrections)
     rows = math.ceil(len(films) / COLUMNS)
-    heights = [3.6, *([2.35 * rows + 0.5] if films else [])]
-    figure = Figure(figsize=(13, sum(heights)), dpi=110, layout="constrained")
+    heights = [_TOP, *([_ROW * rows + _HEADING] if films else [])]
+    # Placed by hand: to let matplotlib find a layout takes as long as to draw all of it.
+    figure = Figure(figsize=(13, sum(heights)), dpi=110)
     parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
     _distribution(parts[0], spec, versions, tables)
+    parts[0].subplots_adjust(left=0.06, right=0.98, bottom=0.17, top=0.78, wspace=0.06)
     parts[0].suptitle(f"{versions[0]} → {versions[1]}: {changed}", fontsize=13)
     if films:
         _contact_sheet(parts[1], films, rows, image_of)
@@ -167,6 +171,15 @@ def _contact_sheet(
     image_of: Callable[[str], Path | None],
 ) -> None:
     places = part.subplots(rows, COLUMNS, squeeze=False).flat
+    height = _ROW * rows + _HEADING
+    part.subplots_adjust(
+        left=0.01,
+        right=0.99,
+        bottom=_BELOW / height,
+        top=1 - (_HEADING + _ABOVE) / height,
+        wspace=0.04,
+        hspace=(_ABOVE + _BELOW) / (_ROW - _ABOVE - _BELOW),
+    )
     for axes in places:
         axes.set_axis_off()
     for axes, corrections in zip(part.axes, films, strict=False):
