@@ -38,9 +38,9 @@ class GrowingTable:
             InvalidInputError: There is a file that is no such list, which is left alone.
             StorageError: The earlier list cannot be read or removed.
         """
-        if not self.path.parent.is_dir():
-            raise NotFoundError(f"There is no folder {self.path.parent} for the {self.holds}.")
         try:
+            if not self.path.parent.is_dir():
+                raise NotFoundError(f"There is no folder {self.path.parent} for the {self.holds}.")
             if self.path.exists() and not self.is_there():
                 raise InvalidInputError(
                     f"{self.path} exists and is no {self.holds}: choose another name."

@@ -30,7 +30,8 @@ MIN_TITLE, MAX_TITLE = 3, 50
 """Characters of a project's title; Label Studio takes no other."""
 RESERVED_NAMES = frozenset(
     {
-        *("id", "patient", "split", "readers", "agreement", "reference", "labelled_at", "source"),
+        *("id", "image", "patient", "split"),
+        *("readers", "agreement", "reference", "labelled_at", "source"),
         MODEL_VERSION_NOTE,
     }
 )

@@ -260,6 +260,11 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     file = profile if profile.parent == PROFILES and profile.exists() else Path(path)
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        names = ", ".join(sorted(p.stem for p in PROFILES.glob("*.yaml")))
+        raise InvalidInputError(
+            f"There is neither a file nor a profile '{path}'; profiles are {names}."
+        ) from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InvalidInputError(f"{path} cannot be read as YAML: {error}.") from error
     if content is None:

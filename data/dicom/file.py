@@ -18,6 +18,7 @@ from decimal import DecimalException
 from io import BytesIO
 
 from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
@@ -49,6 +50,8 @@ _DAMAGE = (
     MemoryError,
     OSError,
     struct.error,
+    BytesLengthException,
+    InvalidDicomError,
 )
 """What pydicom and its plug-ins raise on damaged or hostile bytes (found by fuzzing)."""
 

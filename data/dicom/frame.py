@@ -27,6 +27,7 @@ from pydicom.uid import (
 
 from data.dicom.file import quoting_nothing
 from data.errors import ImageError
+from data.images.scans import MAX_SCANS, has_too_many_scans
 
 _JPEG = frozenset({*JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes})
 _JPEG_2000 = frozenset({*JPEG2000TransferSyntaxes, HTJ2K, HTJ2KLossless, HTJ2KLosslessRPCL})
@@ -145,6 +146,10 @@ def _check_stream(frame: bytes, layout: Layout, syntax: UID) -> None:
     with quoting_nothing("The compressed pixel data is damaged."):
         if syntax in _JPEG:
             size = _jpeg_size(frame)
+            if has_too_many_scans(frame):
+                raise ImageError(
+                    f"The compressed image has more than the {MAX_SCANS} scans that are read."
+                )
         elif syntax in _JPEG_2000:
             size = _jpeg_2000_size(frame)
         else:

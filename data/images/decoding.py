@@ -17,8 +17,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
 from data.errors import ImageError, InvalidInputError
+from data.images.scans import MAX_SCANS, has_too_many_scans
 
 EXTENSIONS = {"JPEG": "jpg", "PNG": "png", "TIFF": "tif", "BMP": "bmp", "WEBP": "webp"}
 """Pillow's name of a format that is read -> extension of its files in the pool."""
@@ -57,6 +59,8 @@ _TURNS: dict[int, _Turn] = {
 """EXIF orientation (TIFF 6.0, tag 274) -> what puts the first row at the top."""
 
 _ORIENTATION_TAG = 274
+_PHOTOMETRIC_TAG = 262
+_TILE_TAGS = (322, 323)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +98,7 @@ class SmallFilm:
     """A film that was read through to its last byte, at the size that its format offers cheaply.
 
     Attributes:
-        extension: As of `extension_of`.
+        extension: `jpg`, `png`, ...: what fits the content, whatever the file's name.
         width: Pixels of the whole film, as shown.
         height: Pixels of the whole film, as shown.
         pixels: (height, width) grey, 0 black to 255 white, of the small film, as shown.
@@ -113,16 +117,6 @@ class SmallFilm:
 def content_id(payload: bytes) -> str:
     """Returns the SHA-256 of a file's bytes, 64 hexadecimal digits."""
     return hashlib.sha256(payload).hexdigest()
-
-
-def extension_of(payload: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> str:
-    """Returns the extension (`jpg`, `png`, ...) that fits the content, whatever the file's name.
-
-    Raises:
-        ImageError: As `decode`, as far as the header tells.
-    """
-    with _open(payload, limits) as image:
-        return EXTENSIONS[str(image.format)]
 
 
 def read_grey(path: Path, limits: ImageLimits = DEFAULT_LIMITS) -> NDArray[np.uint8]:
@@ -210,6 +204,12 @@ def _open(payload: bytes, limits: ImageLimits) -> Image.Image:
         raise ImageError(
             "This is not an image that can be read: JPEG, PNG, TIFF, BMP and WebP are."
         ) from error
+    _require_bounded(image, payload, limits)
+    return image
+
+
+def _require_bounded(image: Image.Image, payload: bytes, limits: ImageLimits) -> None:
+    """Raises ImageError for what would take more time or memory than its bytes and pixels tell."""
     if image.width * image.height > limits.max_pixels:
         raise ImageError(
             f"The image has {image.width} x {image.height} pixels, "
@@ -217,7 +217,22 @@ def _open(payload: bytes, limits: ImageLimits) -> Image.Image:
         )
     if image.format not in EXTENSIONS:  # a JPEG with several pictures calls itself MPO
         raise ImageError("The image holds several frames: give one radiograph per file.")
-    return image
+    if image.format == "JPEG" and has_too_many_scans(payload):
+        raise ImageError(f"The image has more than the {MAX_SCANS} scans that are read.")
+    if isinstance(image, TiffImageFile) and (tile := _tile_pixels(image)) > limits.max_pixels:
+        raise ImageError(
+            f"The image is stored in tiles of {tile} pixels, "
+            f"more than the {limits.max_pixels} that are read."
+        )
+
+
+def _tile_pixels(image: TiffImageFile) -> int:
+    """Returns how many pixels of a TIFF are decoded together; 0: it has no tiles."""
+    try:
+        width, length = (int(image.tag_v2.get(tag, 0)) for tag in _TILE_TAGS)
+    except _DAMAGE as error:
+        raise ImageError(f"The image is cut off or damaged ({_reason(error)}).") from error
+    return width * length
 
 
 def _too_many_bytes(count: int, limits: ImageLimits) -> str:
@@ -265,14 +280,20 @@ def _has_second_frame(image: Image.Image) -> bool:
 
 
 def _to_grey(image: Image.Image) -> NDArray[np.uint8]:
-    if image.mode == "L":
+    if image.mode == "L" and "transparency" not in image.info:
         return np.asarray(image)
     if image.mode.startswith(("I", "F")):
-        return _scale_by_range(np.asarray(image))
+        grey = _scale_by_range(np.asarray(image))
+        return 255 - grey if _is_negative(image) else grey
     if image.has_transparency_data:
         seen = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", seen.size, (0, 0, 0, 255)), seen)
     return np.asarray(image.convert("L"))
+
+
+def _is_negative(image: Image.Image) -> bool:
+    """Says whether the lowest value is white; Pillow itself sees to it up to 8 bits only."""
+    return isinstance(image, TiffImageFile) and image.tag_v2.get(_PHOTOMETRIC_TAG) == 0
 
 
 def _scale_by_range(values: NDArray[Any]) -> NDArray[np.uint8]:

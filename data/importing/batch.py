@@ -17,7 +17,7 @@ from data.importing.duplicates import Candidate, FilmIndex
 from data.importing.reading import Taken
 from data.importing.records import ImportBatch, NearDuplicate, Origin
 from data.importing.settling import Film, NewFilm, Splits, decide
-from data.importing.values import Asked, Rules, SourceWords
+from data.importing.values import OTHER_PATIENT, Asked, Rules, SourceWords
 from data.ledger.ledger import Ledger
 from data.pool import Pool
 
@@ -41,6 +41,7 @@ class _Draft:
     near: list[NearDuplicate] = field(default_factory=list)
     became: list[tuple[Asked, Radiograph]] = field(default_factory=list)
     refused: list[tuple[str, str]] = field(default_factory=list)
+    flagged: list[tuple[str, str]] = field(default_factory=list)
     kept: list[Taken] = field(default_factory=list)
     dropped: list[Taken] = field(default_factory=list)
     patients: Mapping[str, Split] = field(default_factory=dict)
@@ -148,6 +149,10 @@ class BatchWriter:
 
     def _become(self, asked: Asked, radiograph: Radiograph, splits: Splits, draft: _Draft) -> None:
         splits.share(asked.patient, radiograph.split)
+        own = splits.settled[asked.patient]
+        if own is not radiograph.split:
+            what = OTHER_PATIENT.format(radiograph.split, own)
+            draft.flagged.append((asked.item.name, what))
         draft.became.append((asked, radiograph))
 
     def _search(
@@ -225,3 +230,4 @@ class BatchWriter:
         self._report.known += len(draft.became) - len(draft.radiographs)
         self._report.radiograph_ids |= {asked.item.name: one.id for asked, one in draft.became}
         self._report.near_duplicates += draft.near
+        self._report.flagged += draft.flagged

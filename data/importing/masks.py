@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Literal, Protocol
 
 from data.domain import Radiograph
@@ -127,7 +127,7 @@ def _by_radiograph(
     found = _radiographs(files, ledger, source, salt)
     grouped: dict[str, list[MaskFile]] = {}
     for file in files:
-        key = found.get(file.path)
+        key = found.get(file)
         if key is None:
             report.unknown.append(file.name)
         elif file.problem:
@@ -141,22 +141,22 @@ def _by_radiograph(
 
 def _radiographs(
     files: Sequence[MaskFile], ledger: OriginLedger, source: str, salt: str
-) -> dict[Path, str]:
+) -> dict[MaskFile, str]:
     """Returns file -> radiograph id, for the files that belong to one."""
-    stems = {file.path: file.path.stem for file in files if is_content_id(file.path.stem)}
-    named = ledger.radiographs_among(set(stems.values()))
-    found = {path: stem for path, stem in stems.items() if stem in named}
+    stems = {file: PurePosixPath(file.name).stem for file in files}
+    named = ledger.radiographs_among(set(filter(is_content_id, stems.values())))
+    found = {file: stem for file, stem in stems.items() if stem in named}
     for likely in (slice(0, LIKELY_NAMES), slice(LIKELY_NAMES, None)):
         keys = {
-            file.path: [origin_key(source, name, salt) for name in file.item_names[likely]]
+            file: [origin_key(source, name, salt) for name in file.item_names[likely]]
             for file in files
-            if file.path not in found
+            if file not in found
         }
         known = ledger.origins({key for several in keys.values() for key in several})
-        for path, several in keys.items():
+        for file, several in keys.items():
             origin = next((known[key] for key in several if key in known), None)
             if origin is not None:
-                found[path] = origin.radiograph_id
+                found[file] = origin.radiograph_id
     return found
 
 
@@ -175,11 +175,12 @@ def _take_in(
     choice: Choice,
     limits: ImageLimits,
 ) -> _Done:
-    done, hands = _Done(), []
+    done, hands, usable = _Done(), [], []
     for file in files:
         try:
             grey = read_grey(file.path, limits)
             hands.append(hand_of(grey, radiograph.height, radiograph.width))
+            usable.append(file)
         except InvalidInputError as error:
             done.refused.append((file.name, str(error)))
         if hands and choice == "first":
@@ -189,7 +190,7 @@ def _take_in(
     try:
         hand = agreed(hands)
     except InvalidInputError as error:
-        done.refused += [(file.name, str(error)) for file in files]
+        done.refused += [(file.name, str(error)) for file in usable]
         return done
     done.kept = store.add(radiograph.id, hand)
     return done

@@ -74,6 +74,10 @@ class ReadingProcess:
         outcomes: list[Outcome] = self._connection.recv()
         return outcomes
 
+    def kill(self) -> None:
+        """Ends the process whatever it reads; whoever waits for its answer is told EOFError."""
+        self._process.kill()
+
     def close(self) -> None:
         """Ends the process."""
         self._connection.close()

@@ -16,6 +16,9 @@ OTHER_VALUES = "the source says something else of it than of an earlier item wit
 OTHER_SPLIT = "it stays in the {} split, though its publisher has it in {}"
 """What is flagged where the patient was known, or the film shows one of another split."""
 
+OTHER_PATIENT = "its film is in the {} split, though its patient is in the {} split"
+"""What is flagged where a known film comes again, of a patient whose films are in another split."""
+
 BURNED_IN_TEXT = "burned_in_text"
 """Key of the metadata in which a source says that the picture may show text."""
 

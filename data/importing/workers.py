@@ -18,6 +18,7 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
+from data.errors import StackError
 from data.importing.process import ReadingProcess
 from data.importing.reading import Outcome, Refused, Request, Stopped, read_request
 from data.pool import Pool
@@ -56,6 +57,7 @@ class Readers(Generic[Asked]):
         self._threads: ThreadPoolExecutor | None = None
         self._spent_s = 0.0
         self._alone = 0
+        self._given_up = False
 
     def __enter__(self) -> Self:
         return self
@@ -66,6 +68,10 @@ class Readers(Generic[Asked]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if kind is not None:  # Nobody takes what is being read, and some films take minutes.
+            self._given_up = True
+            for process in self._processes:
+                process.kill()
         if self._threads is not None:
             self._threads.shutdown(cancel_futures=True)
         while self._processes:
@@ -77,6 +83,9 @@ class Readers(Generic[Asked]):
         """Yields what was asked with its outcome, in order; None where nothing is to be read.
 
         It ends with the first outcome that is `Stopped`.
+
+        Raises:
+            StackError: A process ended while it read, and no other one can be started.
         """
         rest = iter(questions)
         for asked, outcome in self._read_alone(rest):
@@ -146,7 +155,11 @@ class Readers(Generic[Asked]):
         return self._threads.submit(self._ask, requests)
 
     def _ask(self, requests: Sequence[Request]) -> list[Outcome]:
-        """Hands a chunk to a process that is idle; runs in a thread, which only waits for it."""
+        """Hands a chunk to a process that is idle; runs in a thread, which only waits for it.
+
+        Raises:
+            StackError: The process ended, and no other one can be started.
+        """
         process = self._idle.get()
         try:
             return process.read(self._pool, requests)
@@ -154,6 +167,8 @@ class Readers(Generic[Asked]):
             process = self._replaced(process)
             outcomes: list[Outcome] = []
             for request in requests:
+                if self._given_up:
+                    break
                 try:
                     outcomes += process.read(self._pool, [request])
                 except (EOFError, OSError):
@@ -166,8 +181,15 @@ class Readers(Generic[Asked]):
     def _replaced(self, process: ReadingProcess) -> ReadingProcess:
         """Returns a new process in the place of one that has ended."""
         process.close()
-        new = ReadingProcess()
+        try:
+            new = ReadingProcess()
+        except OSError as error:
+            raise StackError(
+                f"No process can be started that reads films: {error.strerror}."
+            ) from error
         self._processes[self._processes.index(process)] = new
+        if self._given_up:
+            new.kill()
         return new
 
 

@@ -15,7 +15,7 @@ from data.ledger.readings import record_readings
 from data.ledger.schema import fingerprints, near_duplicates, origins, readings, source_values
 
 _VALUES = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
-"""Writes flat values as `ledger_events.canonical_json` does, in a tenth of the time."""
+"""Writes flat values as `events.canonical_json` does, in a tenth of the time."""
 
 
 def record_import(connection: Connection, batch: ImportBatch, fingerprints_known: int) -> bool:

@@ -75,7 +75,8 @@ def record_readings(connection: Connection, told: Sequence[Reading]) -> int:
     latest: dict[str, Reading] = {}
     for reading in told:
         key = reading_key(reading)
-        if key not in latest or latest[key].read_at <= reading.read_at:
+        known = latest.get(key)
+        if known is None or utc_text(known.read_at) <= utc_text(reading.read_at):
             latest[key] = reading
     require_radiographs(connection, {reading.radiograph_id for reading in latest.values()})
     stored = {row["key"]: row for row in _rows(connection, latest)}

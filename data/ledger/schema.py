@@ -1,6 +1,6 @@
 """The tables of the ledger, in types that SQLite and PostgreSQL share.
 
-Times are text as `ledger_events.utc_text` writes it, because SQLite keeps no time zone. Values are
+Times are text as `events.utc_text` writes it, because SQLite keeps no time zone. Values are
 canonical JSON text. A change here needs a file in `migrations/versions` that makes the same change;
 a test holds the two together.
 """
@@ -81,7 +81,7 @@ fingerprints = Table(
     "fingerprints",
     metadata,
     Column("radiograph_id", Text, ForeignKey("radiographs.id"), primary_key=True),
-    # `image_fingerprint.fingerprint`, hexadecimal.
+    # `data.images.fingerprint`, hexadecimal.
     Column("film", Text, nullable=False),
 )
 

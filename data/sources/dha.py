@@ -91,11 +91,13 @@ def _table_below(folder: Path, how: AtlasTable, left_out: list[SourceItem]) -> T
     """Returns the first table below the folder that has readings; broken ones are left out."""
     for file in files_below(folder, TABLE_SUFFIXES):
         try:
+            if file.problem:
+                raise InvalidInputError(file.problem)
             table = read_table(file.path)
             if _readings(table, how) and table.column(how.file_column, *FILE_COLUMNS):
                 return table
         except CarpalError as error:
-            left_out.append(refused(file.name, file.problem or str(error)))
+            left_out.append(refused(file.name, str(error)))
     return None
 
 

@@ -13,7 +13,7 @@ from data.dicom.reading import read_file, read_header, to_image
 from data.errors import ImageError, InvalidInputError, NotFoundError
 from data.images.decoding import DEFAULT_LIMITS, ImageLimits
 from data.sources.dicom_item import dicom_item
-from data.sources.files import NO_FILE, FoundFile, files_below, printable, stamp_of
+from data.sources.files import NO_FILE, FoundFile, files_below, printable, stamp_of, status_of
 from data.sources.item import Delivered, SourceItem, refused
 
 DICOM_SUFFIXES = frozenset({".dcm", ".dicom"})
@@ -43,10 +43,10 @@ def read_dicom(
 
     Raises:
         NotFoundError: One of the paths does not exist.
-        InvalidInputError: A folder cannot be read.
+        InvalidInputError: A folder cannot be read, or a path may not be looked at.
     """
     for path in paths:
-        if not path.exists():
+        if status_of(path) is None:
             raise NotFoundError(f"There is no file or folder {printable(str(path))}.")
     for path in paths:
         for file, asked_for in _files(path, alone=len(paths) == 1):

@@ -107,15 +107,20 @@ def load(
     """
     connection = _connection(server)
     path = "studies/{}/series/{}/instances/{}".format(*uids)
-    payload = _fetch(connection, path, AS_STORED)
-    facts = read_header(payload, limits)
-    if facts.instance != uids[2] or facts.patient != patient:
-        raise ImageError("The server delivers another image than it described.")
+
+    def fetched(accepted: tuple[str, ...]) -> bytes:
+        payload = _fetch(connection, path, accepted)
+        facts = read_header(payload, limits)
+        if facts.instance != uids[2] or facts.patient != patient:
+            raise ImageError("The server delivers another image than it described.")
+        return payload
+
+    payload = fetched(AS_STORED)
     try:
         return to_image(payload, salt, limits)
     except ImageError as error:
         try:
-            return to_image(_fetch(connection, path, (UNCOMPRESSED,)), salt, limits)
+            return to_image(fetched((UNCOMPRESSED,)), salt, limits)
         except InvalidInputError:
             raise error from None
 

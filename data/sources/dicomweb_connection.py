@@ -28,6 +28,13 @@ from data.images.decoding import DEFAULT_LIMITS
 
 T = TypeVar("T")
 _NOWHERE = logging.NullHandler()
+_LOGS_OF_PEOPLE = (
+    "dicomweb_client",
+    "urllib3.connection",
+    "urllib3.connectionpool",
+    "urllib3.util.retry",
+)
+"""They log addresses and headers of answers; both may name people."""
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 60.0
 """Longest silence; an archive may have to fetch an image from tape, but then it says 503."""
@@ -94,8 +101,7 @@ class DicomWebConnection:
     """
 
     def __init__(self, server: DicomWebServer) -> None:
-        # They log addresses and headers of answers; both may name people.
-        for name in ("dicomweb_client", "urllib3.connectionpool"):
+        for name in _LOGS_OF_PEOPLE:
             logging.getLogger(name).propagate = False
             logging.getLogger(name).addHandler(_NOWHERE)
         self.server = server

@@ -78,28 +78,40 @@ def files_below(
         waiting += reversed(inner)
 
 
-def images_below(folder: Path) -> Iterator[Path]:
-    """Yields the image files below a folder that can be taken; see `files_below`."""
-    return (file.path for file in files_below(folder) if not file.problem)
-
-
 def require_folder(folder: Path) -> Path:
     """Returns the folder if it is one whose path can be printed.
 
     Raises:
         NotFoundError: There is no such folder.
-        InvalidInputError: Its path is no UTF-8.
+        InvalidInputError: Its path is no UTF-8, or it may not be looked at.
     """
     if printable(str(folder)) != str(folder):
         raise InvalidInputError(
             f"The path {printable(str(folder))} is no UTF-8 text or holds control characters: "
             "rename the folder."
         )
-    if folder.is_file():
+    status = status_of(folder)
+    if status is not None and stat.S_ISREG(status.st_mode):
         raise NotFoundError(f"{folder} is a file: name the folder that holds the images.")
-    if not folder.is_dir():
+    if status is None or not stat.S_ISDIR(status.st_mode):
         raise NotFoundError(f"There is no folder {folder}.")
     return folder
+
+
+def status_of(path: Path) -> os.stat_result | None:
+    """Returns what the system says of a file or folder; None: it is not there.
+
+    Raises:
+        InvalidInputError: It may not be looked at, or its name is too long for any file.
+    """
+    try:
+        return path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise InvalidInputError(
+            f"{printable(str(path))} cannot be read: {error.strerror}."
+        ) from error
 
 
 def printable(name: str) -> str:
@@ -147,7 +159,8 @@ def _found(entry: os.DirEntry[str], folder: Path, root: Path) -> FoundFile:
     except (OSError, RuntimeError) as error:  # RuntimeError: a link that leads to itself.
         if entry.is_symlink():
             return _refused(Path(entry.path), folder, "It is a link that leads nowhere.")
-        return _refused(path, folder, f"It cannot be read: {error}.")
+        reason = getattr(error, "strerror", None) or error
+        return _refused(path, folder, f"It cannot be read: {reason}.")
     if stat.S_ISDIR(status.st_mode):
         return _refused(Path(entry.path), folder, "It is a link to a folder: not followed.")
     if not stat.S_ISREG(status.st_mode):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -9,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from data.domain import Target
 from data.errors import CarpalError, InvalidInputError, NotFoundError
 from data.sources.cells import Columns, ValueReader
-from data.sources.files import FoundFile, files_below
+from data.sources.files import FoundFile, files_below, status_of
 from data.sources.image_index import ImageIndex
 from data.sources.item import SourceItem, refused, refused_row
 from data.sources.tables import Table, TableRow, read_table
@@ -89,7 +90,8 @@ def _table(folder: Path, how: FolderTable) -> Table | None:
     if how.path is not None:
         return read_table(how.path)
     own = folder / TABLE
-    if not own.is_file():
+    status = status_of(own)
+    if status is None or not stat.S_ISREG(status.st_mode):
         return None
     read = read_table(own)
     return read if how != FolderTable() or read.column(*FILE_COLUMNS) else None

@@ -6,13 +6,14 @@ import codecs
 import csv
 import io
 import re
+import stat
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from data.errors import InvalidInputError, NotFoundError
-from data.sources.files import IMAGE_SUFFIXES, printable
+from data.sources.files import IMAGE_SUFFIXES, printable, status_of
 
 MAX_TABLE_BYTES = 256 * 1024 * 1024
 """Bounds the memory that a table takes; a row of 100 bytes for 2.5 million radiographs."""
@@ -123,14 +124,15 @@ def read_table(path: Path) -> Table:
 
 def _text(path: Path) -> str:
     name = printable(str(path))
-    if not path.exists():
+    status = status_of(path)
+    if status is None:
         raise NotFoundError(f"There is no table {name}.")
-    if not path.is_file():
+    if not stat.S_ISREG(status.st_mode):
         raise InvalidInputError(f"{name} is no file.")
+    if status.st_size > MAX_TABLE_BYTES:
+        limit = MAX_TABLE_BYTES // 2**20
+        raise InvalidInputError(f"{name} is larger than the {limit} MiB that are read.")
     try:
-        if path.stat().st_size > MAX_TABLE_BYTES:
-            limit = MAX_TABLE_BYTES // 2**20
-            raise InvalidInputError(f"{name} is larger than the {limit} MiB that are read.")
         payload = path.read_bytes()
     except OSError as error:
         raise InvalidInputError(f"{name} cannot be read: {error.strerror}.") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,6 +26,12 @@ DRAFTS = "carpal-texts"
 
 PROPOSED = "refs/carpal/proposals"
 """Our own record of proposals, which outlives the branch that people see."""
+
+UNDONE = "refs/carpal/undone"
+"""Commits of an interrupted attempt, and what somebody committed on top before it was undone."""
+
+STALE_LOCK_S = 600.0
+"""git locks references and settings for milliseconds; such a lock of this age is nobody's."""
 
 NO_VERSION = 0
 """The number of an attempt that moves the work tree and makes no version."""
@@ -68,14 +75,35 @@ def recover(git: Git) -> None:
     for left in _leftovers(git.root):
         left.unlink(missing_ok=True)
     if not _is_done(git, number):
+        _keep_what_is_undone(git, base)
         git.run("reset", "--quiet", "--hard", base)
         remove_shard(git.root, number)
     (git.root / _NOTE).unlink()
 
 
+def remove_stale_locks(root: Path) -> None:
+    """Removes locks that a power cut left of a git command outside an attempt.
+
+    The index is left alone: its lock may belong to a person who is writing a commit message.
+    """
+    store = root / ".git"
+    before = time.time() - STALE_LOCK_S
+    for lock in (*store.glob("*.lock"), *(store / "refs").rglob("*.lock")):
+        with suppress(OSError):  # A command may end meanwhile.
+            if lock.name != "index.lock" and lock.stat().st_mtime < before:
+                lock.unlink()
+
+
 def _is_done(git: Git, number: int) -> bool:
     name = version_name(number)
     return bool(git.run("for-each-ref", f"refs/tags/{name}", f"{PROPOSED}/{name}"))
+
+
+def _keep_what_is_undone(git: Git, base: str) -> None:
+    """Keeps the commits that are reset under a name: a person may have made one of them."""
+    head = git.run("rev-parse", "HEAD").strip()
+    if head != base:
+        git.run("update-ref", f"{UNDONE}/{head}", head)
 
 
 def _leftovers(root: Path) -> Iterator[Path]:

@@ -23,7 +23,7 @@ _READER = "Carpal <carpal@localhost>"
 
 _LOCAL = """\
 [cache]
-    dir = {cache}
+    dir = "{cache}"
     type = "hardlink,copy"
 """
 

@@ -12,7 +12,7 @@ from data.images.sheet import thumbnail
 from data.versions.diff import Correction, VersionDiff
 from data.versions.markdown import SHORT_ID
 from data.versions.pair import VersionPair
-from data.versions.picture import bin_edges
+from data.versions.picture import NOT_STATED, bin_edges
 from data.versions.table import LabelTable
 
 if TYPE_CHECKING:
@@ -98,8 +98,10 @@ def _distribution(
     if target.kind == "choice":
         _bars(part.subplots(), target.name, target.choices, versions, tables)
         return
-    groups = spec.target(by).choices if by else ("",)
     values = [_values(table, target.name, by) for table in tables]
+    groups = spec.target(by).choices if by else ("",)
+    if by and any("" in of for of in values):
+        groups += ("",)
     edges = bin_edges(target, [value for of in values for group in of.values() for value in group])
     places = part.subplots(1, len(groups), sharey=True, squeeze=False)[0]
     for axes, group in zip(places, groups, strict=True):
@@ -116,7 +118,7 @@ def _distribution(
             label=f"{versions[0]}: {len(before)}",
             zorder=3,
         )
-        axes.set_title(group or target.name, fontsize=11)
+        axes.set_title(group or (NOT_STATED if by else target.name), fontsize=11)
         axes.set_xlabel(f"{target.name} ({target.unit})" if target.unit else target.name)
         _plain(axes)
     places[0].set_ylabel("radiographs")

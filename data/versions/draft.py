@@ -41,7 +41,7 @@ class LabelState:
         ledger_head: Sequence number and hash of the last ledger event that it contains.
         committed_at: UTC, whole seconds.
         unlabelled: Radiographs that have no label; None: all that are not among `labelled`.
-        rules: What made the labels out of readings; see `version_rules.py`.
+        rules: What made the labels out of readings; see `rules.py`.
         noise: How far readers agree; None: it was not looked at.
         near_duplicates: Pairs of radiographs that look alike; None: they were not looked for.
     """

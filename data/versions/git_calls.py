@@ -27,7 +27,7 @@ _SETTINGS = (
     "http.lowSpeedTime=30",
 )
 """No hooks, no ignore rules and keys of the user; on disk before git answers; no tidying in the
-middle of a commit (`version_tidying.py` packs, which compresses far better); a remote that says
+middle of a commit (`tidying.py` packs, which compresses far better); a remote that says
 nothing for 30 s is down."""
 
 REMOTE_LIMIT_S = 120.0
@@ -39,12 +39,16 @@ _NEARLY_FULL = 2**20
 
 
 def isolated_environment() -> dict[str, str]:
-    """Returns this process's environment without what would redirect or configure git."""
+    """Returns this process's environment without what would redirect or configure git.
+
+    Without optional locks: who only looks must not lock out a commit that runs meanwhile.
+    """
     inherited = {name: text for name, text in os.environ.items() if not name.startswith("GIT_")}
     return {
         **inherited,
         "GIT_CONFIG_GLOBAL": os.devnull,
         "GIT_CONFIG_SYSTEM": os.devnull,
+        "GIT_OPTIONAL_LOCKS": "0",
         "GIT_TERMINAL_PROMPT": "0",
         "LC_ALL": "C",
     }
@@ -193,11 +197,21 @@ def failure(what: str, stderr: str, root: Path) -> VersionError | StorageError:
     """The error for a program that failed in the repository, from what it wrote to stderr."""
     if re.search("No space left|quota exceeded", stderr) or _bytes_free(root) < _NEARLY_FULL:
         return StorageError(f"The disk that holds {root} is full: free some space and try again.")
+    return VersionError(f"{what} failed in {root}: {_reason(stderr).removesuffix('.')}.")
+
+
+def _reason(stderr: str) -> str:
+    """Returns the line that says why a program failed."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     lines = [line for line in lines if not line.startswith("hint:")]
+    fatal = [place for place, line in enumerate(lines) if line.startswith("fatal: ")]
+    if fatal:
+        lines = lines[: fatal[-1] + 1]  # What follows is advice.
+    if lines[-1:] == ["fatal: Could not read from remote repository."]:
+        lines = lines[:-1] or lines  # The line before is what ssh said.
     lines += [line for line in lines if line.startswith("! [")]  # What a push was refused for.
-    reason = re.sub(r"^[\w.]+(Error|Exception): ", "", lines[-1]) if lines else "it was killed"
-    return VersionError(f"{what} failed in {root}: {reason.removesuffix('.')}.")
+    last = lines[-1] if lines else "it was killed"
+    return re.sub(r"^(fatal|[\w.]+(Error|Exception)): ", "", last)
 
 
 def _bytes_free(root: Path) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from data.domain import DatasetVersion, Example, Split, TaskSpec
 from data.errors import NotFoundError
-from data.pool import Pool, pool_path
+from data.pool import pool_path
 from data.versions.draft import LABELS
 from data.versions.git_calls import Git
 from data.versions.table import LabelTable
@@ -99,17 +99,6 @@ class VersionHistory:
             )
             for row in self.rows(version)
         ]
-
-    def image_path(self, radiograph_id: str) -> Path:
-        """Returns the image of a radiograph in the pool.
-
-        Raises:
-            NotFoundError: The pool does not hold it.
-        """
-        path = Pool(self.pool).find(radiograph_id)
-        if path is None:
-            raise NotFoundError(f"The pool does not hold radiograph {radiograph_id}.")
-        return path
 
     def _opened(self, version: str) -> Git:
         if not self._exists():

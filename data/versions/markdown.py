@@ -28,7 +28,7 @@ def short_id(radiograph_id: str) -> str:
 def size_text(count: float) -> str:
     """Writes a number of bytes in three digits."""
     for unit in ("bytes", "kB", "MB", "GB"):
-        if count < 1000:
+        if count < 999.5:  # From there on three digits are 1000.
             return f"{count:.3g} {unit}"
         count /= 1000
     return f"{count:.3g} TB"

@@ -81,7 +81,7 @@ class GitRemote:
         if not self.url:
             return ""
         self._configure()
-        tags = self._refs("refs/tags", [v for v in versions if not self.has_taken(v)])
+        tags = self._lacking(versions)
         ours, _ = self._apart()
         if not tags and not ours:
             return ""
@@ -183,12 +183,20 @@ class GitRemote:
             return str(error)
         return ""
 
-    def _refs(self, folder: str, names: Sequence[str]) -> dict[str, str]:
-        if not names:
+    def _refs(self, *wanted: str) -> dict[str, str]:
+        if not wanted:
             return {}
-        wanted = [f"{folder}/{name}" for name in names]
         lines = self.git.run("for-each-ref", "--format=%(refname) %(objectname)", *wanted)
         return {line.split()[0]: line.split()[1] for line in lines.splitlines()}
+
+    def _lacking(self, versions: Sequence[str]) -> dict[str, str]:
+        """Returns tag -> object of those versions that the remote lacks, as `has_taken` knows."""
+        taken = self._refs(PUSHED)
+        return {
+            tag: target
+            for tag, target in self._refs(*(f"refs/tags/{name}" for name in versions)).items()
+            if taken.get(f"{PUSHED}/{tag.removeprefix('refs/tags/')}") != target
+        }
 
     def _note(self, refs: dict[str, str]) -> None:
         lines = "".join(f"update {ref} {target}\n" for ref, target in refs.items())

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterator, Sequence
 
 from data.domain import LabelledRadiograph, Radiograph, Reading, TaskSpec
-from data.ledger.events import EventKind, utc_time
+from data.errors import LedgerError
+from data.ledger.events import Event, EventKind, utc_time
 from data.ledger.ledger import Ledger
 from data.readers.consensus import consensus
 
@@ -29,26 +29,32 @@ def replay_labels(
         radiographs: That may be labelled.
         spec: The task.
         adjudicators: As they were when the labels were made.
+
+    Raises:
+        LedgerError: An event is no reading: it was altered.
     """
     told: dict[str, Reading] = {}
     events = ledger.events(kinds=[EventKind.LABEL])
     event = next(events, None)
     for head in heads:
         while event is not None and event.seq <= head:
-            told[event.payload["reading"]] = _reading(event.payload["reading"], event.payload)
+            told[event.payload["reading"]] = _reading(event)
             event = next(events, None)
         yield head, consensus(radiographs, told.values(), spec, adjudicators)
 
 
-def _reading(key: str, payload: Mapping[str, Any]) -> Reading:
-    facts = payload["new"]
-    return Reading(
-        radiograph_id=facts["radiograph"],
-        reader=facts["reader"],
-        values=facts["values"],
-        read_at=utc_time(facts["read_at"]),
-        annotation="" if key.startswith("reference:") else key,
-        origin=facts["origin"],
-        withdrawn=facts["withdrawn"],
-        lead_time_s=facts["lead_time_s"],
-    )
+def _reading(event: Event) -> Reading:
+    try:
+        key, facts = event.payload["reading"], event.payload["new"]
+        return Reading(
+            radiograph_id=facts["radiograph"],
+            reader=facts["reader"],
+            values=facts["values"],
+            read_at=utc_time(facts["read_at"]),
+            annotation="" if key.startswith("reference:") else key,
+            origin=facts["origin"],
+            withdrawn=facts["withdrawn"],
+            lead_time_s=facts["lead_time_s"],
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise LedgerError(f"The ledger is broken: event {event.seq} is no reading.") from error

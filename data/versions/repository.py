@@ -17,7 +17,7 @@ from data.domain import DatasetVersion, LabelledRadiograph, TaskSpec
 from data.errors import NotFoundError, VersionError
 from data.readers.agreement import LabelNoise
 from data.versions.acceptance import Acceptance
-from data.versions.attempt import is_under_way, recover
+from data.versions.attempt import is_under_way, recover, remove_stale_locks
 from data.versions.commit import Committer
 from data.versions.draft import LABELS, SPLITS, LabelState
 from data.versions.git_calls import Git
@@ -120,7 +120,8 @@ class DatasetRepository(VersionHistory):
         """
         if not self._exists() or is_under_way(self.root):
             return ""
-        return find_hindrance(self._git, self.branch)
+        reason = find_hindrance(self._git, self.branch)
+        return "" if is_under_way(self.root) else reason  # One may have begun meanwhile.
 
     def unpushed(self, version: str) -> str:
         """Says why the remotes that are set lack a version; empty: they have it.
@@ -155,7 +156,7 @@ class DatasetRepository(VersionHistory):
         """Returns the version that the next one can be written against.
 
         Args:
-            rules: What makes labels out of readings now; see `version_rules.rules_of`.
+            rules: What makes labels out of readings now; see `rules.rules_of`.
 
         Returns:
             The latest version, if its labels were made by the same rules; otherwise None, and the
@@ -285,7 +286,7 @@ class DatasetRepository(VersionHistory):
         return [self.describe(name) for name in self.versions() if name not in before]
 
     def tidy(self) -> bool:
-        """Packs the tables of many versions together, now and then; see `version_tidying.py`.
+        """Packs the tables of many versions together, now and then; see `tidying.py`.
 
         Returns:
             Whether there was enough to do.
@@ -303,6 +304,8 @@ class DatasetRepository(VersionHistory):
     def _commit(self, git: Git, state: LabelState, since: str) -> str:
         """Commits or proposes the state, and returns the name of the version that holds it."""
         latest = self.latest()
+        if since and since not in self.versions():
+            raise VersionError(f"The dataset version {since} is gone meanwhile: try again.")
         if since and latest and since != latest:
             # Another process was faster. What changed since an older version holds what changed
             # since a newer one; but a newer one may have seen more than we have.
@@ -324,6 +327,7 @@ class DatasetRepository(VersionHistory):
         with writer_lock(self._lock_file, self._lock_wait_s) as lock:
             git = Git(self.root, self._author, (lock,))
             recover(git)
+            remove_stale_locks(self.root)
             if reason := self.dirty():
                 raise VersionError(reason)
             go_to_branch(git, self.branch)

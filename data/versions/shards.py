@@ -12,6 +12,7 @@ import os
 import shutil
 from collections.abc import Collection, Iterable, Mapping
 from configparser import ConfigParser
+from configparser import Error as ConfigError
 from pathlib import Path
 from typing import NamedTuple
 
@@ -84,9 +85,18 @@ def read_remote(root: Path) -> str:
 
 
 def remote_in(config_text: str) -> str:
-    """Returns the DVC remote that a text of `.dvc/config` names; empty: none."""
+    """Returns the DVC remote that a text of `.dvc/config` names; empty: none.
+
+    Raises:
+        VersionError: It is no configuration.
+    """
     config = ConfigParser(interpolation=None)
-    config.read_string(config_text)
+    try:
+        config.read_string(config_text)
+    except ConfigError as error:
+        raise VersionError(
+            f"DVC's configuration cannot be read: {error.message.splitlines()[0]}"
+        ) from error
     return config.get(f"'remote \"{REMOTE}\"'", "url", fallback="").strip("\"'")
 
 

@@ -43,7 +43,7 @@ def start_repository(root: Path, author: str, lock: int, branch: str = BRANCH) -
 
 def _fill(git: Git, branch: str) -> None:
     git.run("init", "--quiet", "--template=", f"--initial-branch={branch}")
-    git.run("config", "gc.auto", "0")  # `version_tidying.py` does it.
+    git.run("config", "gc.auto", "0")  # `tidying.py` does it.
     call_dvc(git.root, "--initialise", kept_open=git.kept_open)
     write_file(git.root / ".gitattributes", b"* -text\n")
     write_file(git.root / FOLDER / ".gitignore", GITIGNORE.encode())

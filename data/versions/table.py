@@ -39,13 +39,15 @@ class LabelTable:
         """Reads what `write_table` wrote.
 
         Raises:
-            VersionError: It is not text, or a cell holds a line feed.
+            VersionError: It is not text, its head is no row, or it is cut off.
         """
         payload = text if isinstance(text, bytes) else text.encode()
         try:
             table = cls(payload)
         except UnicodeDecodeError as error:
             raise VersionError("The table is not written in UTF-8.") from error
+        except csv.Error as error:
+            raise VersionError(f"A line of the table is no row: {error}.") from error
         if payload and not payload.endswith(b"\n"):
             raise VersionError("The table is cut off: its last line has no end.")
         return table
@@ -60,7 +62,7 @@ class LabelTable:
 
         Raises:
             KeyError: There is no such column.
-            VersionError: A row has more or fewer cells than there are columns.
+            VersionError: A row is not UTF-8 text, or has too many or too few cells.
         """
         return self._all_columns()[name]
 
@@ -114,14 +116,24 @@ class LabelTable:
         return self._columns
 
     def _chunks(self) -> Iterator[list[str]]:
-        """Yields the cells of some rows at a time, so that little memory is used at once."""
+        """Yields the cells of some rows at a time, so that little memory is used at once.
+
+        Raises:
+            VersionError: A line is not UTF-8 text, or no row.
+        """
         quoted = b'"' in self.text
         start = self.text.find(b"\n") + 1
         while start < len(self.text):
             end = self.text.find(b"\n", min(start + CHUNK, len(self.text) - 1)) + 1
-            chunk = self.text[start:end].decode()
-            if quoted:
-                yield list(chain.from_iterable(csv.reader(chunk.split("\n")[:-1])))
-            else:
-                yield chunk.replace("\n", ",").split(",")[:-1]
+            try:
+                chunk = self.text[start:end].decode()
+                yield _quoted_cells(chunk) if quoted else chunk.replace("\n", ",").split(",")[:-1]
+            except UnicodeDecodeError as error:
+                raise VersionError("The table is not written in UTF-8.") from error
+            except csv.Error as error:
+                raise VersionError(f"A line of the table is no row: {error}.") from error
             start = end
+
+
+def _quoted_cells(chunk: str) -> list[str]:
+    return list(chain.from_iterable(csv.reader(chunk.split("\n")[:-1])))

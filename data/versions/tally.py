@@ -20,8 +20,8 @@ from data.versions.text import Row, check_splits
 
 Cells = tuple[str, ...]
 
-DAY = "day"
-"""Not a column: the first ten letters of `labelled_at`."""
+DAY = "labelled_at, day"
+"""Not a column, and no name of one: the first ten letters of `labelled_at`."""
 
 _Key = TypeVar("_Key", bound=Hashable)
 

@@ -62,7 +62,7 @@ class VersionFacts:
         committed_at: UTC.
         splits_csv: The text of `splits.csv`.
         image_bytes: Size of all images of the rows together.
-        rules: Hash of the rules that made the labels out of the readings; see `version_rules.py`.
+        rules: Hash of the rules that made the labels out of the readings; see `rules.py`.
         overwrites: Which change of the tables by hand the version takes back; empty: none.
     """
 
@@ -78,10 +78,21 @@ class VersionFacts:
 
 
 def label_columns(spec: TaskSpec) -> tuple[str, ...]:
-    """Returns the columns of `labels.csv`: the same for every version of a task."""
-    targets = (target.name for target in spec.targets)
+    """Returns the columns of `labels.csv`: the same for every version of a task.
+
+    Raises:
+        VersionError: A target has the name of another column.
+    """
+    targets = tuple(target.name for target in spec.targets)
     facts = ("readers", "agreement", "reference", "labelled_at", "source")
-    return ("id", "image", "patient", "split", *targets, *facts)
+    columns = ("id", "image", "patient", "split", *targets, *facts)
+    twice = next((name for name in targets if columns.count(name) > 1), None)
+    if twice is not None:
+        raise VersionError(
+            f"The target {twice!r} has the name of another column of {spec.name}'s labels.csv: "
+            "choose another name."
+        )
+    return columns
 
 
 def label_rows(

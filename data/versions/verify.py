@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from data.domain import TaskSpec
-from data.errors import LedgerError, NotFoundError, StorageError, VersionError
+from data.errors import LedgerError, StorageError, VersionError
 from data.ledger.ledger import Ledger
 from data.versions.draft import LABELS, REPORT, SPLITS
 from data.versions.git_calls import Git
@@ -27,6 +28,7 @@ from data.versions.text import (
 from data.versions.verify_images import ImageCheck
 
 _READER = "Carpal <carpal@localhost>"
+_HEAD = re.compile(r"\d{1,18} [0-9a-f]{64}", re.ASCII)
 NAMED = 3
 """Radiographs that a sentence names; the others are counted."""
 
@@ -91,22 +93,26 @@ def verify(
         LedgerError: The ledger cannot be read.
     """
     git = Git(repository.root, _READER)
-    found = [*_git(git), *_chain(ledger)]
+    broken = [*_chain(ledger)]
+    found = [*_git(git), *broken]
     sound: list[_Version] = []
     images = ImageCheck(git, repository.pool, quick, tick)
     for name in versions:
         try:
             version = _read(git, name)
-        except NotFoundError:
-            raise
-        except (VersionError, KeyError, ValueError) as error:
+            checks = (*_tables(version, repository.spec), *images.find(f"refs/tags/{name}"))
+        except VersionError as error:
             found.append(Finding(name, f"{error} Restore the repository from a clone of it."))
             continue
         sound.append(version)
-        checks = (*_tables(version, repository.spec), *images.find(f"refs/tags/{name}"))
         found += [Finding(name, sentence) for sentence in checks]
     found += _splits(sound, ledger)
-    return [*found, *_ledger(sound, ledger, repository.spec, adjudicators, git)]
+    try:
+        found += _ledger(sound, ledger, repository.spec, adjudicators, git)
+    except LedgerError:
+        if not broken:
+            raise
+    return found
 
 
 def _git(git: Git) -> Iterator[Finding]:
@@ -128,11 +134,15 @@ def _read(git: Git, name: str) -> _Version:
     labels, splits, report = (
         git.read("cat-file", "blob", f"{tag.commit}:{file}") for file in (LABELS, SPLITS, REPORT)
     )
-    if not {"Labels", "Ledger-Head"} <= read_trailers(tag.message).keys():
+    trailers = read_trailers(tag.message)
+    if "Labels" not in trailers or not _HEAD.fullmatch(trailers.get("Ledger-Head", "")):
         raise VersionError("Its tag lacks what a version states.")
-    version = _Version(name, tag, LabelTable.parse(labels), splits, report.decode())
-    version.labels.column("id")  # Raises if it is no table.
-    return version
+    table = LabelTable.parse(labels)
+    missing = [column for column in SPLIT_COLUMNS if column not in table.names]
+    if missing:
+        raise VersionError(f"{LABELS} has no column {missing[0]!r}.")
+    table.column("id")  # Raises if it is no table.
+    return _Version(name, tag, table, splits, report.decode(errors="replace"))
 
 
 def _tables(version: _Version, spec: TaskSpec) -> Iterator[str]:
@@ -152,18 +162,17 @@ def _tables(version: _Version, spec: TaskSpec) -> Iterator[str]:
 
 def _splits(versions: Sequence[_Version], ledger: Ledger) -> Iterator[Finding]:
     """Every patient is in one split, in all versions and in the ledger."""
-    patients: list[str] = []
-    splits: list[str] = []
+    places: dict[tuple[str, str], None] = {}
     for version in versions:
-        patients += version.labels.column("patient")
-        splits += version.labels.column("split")
+        rows = (version.labels.column(name) for name in ("patient", "split"))
+        places.update(dict.fromkeys(zip(*rows, strict=True)))
         try:
-            check_splits(patients, splits)
+            check_splits([patient for patient, _ in places], [split for _, split in places])
         except VersionError as error:
             yield Finding(version.name, f"{error} Do not train on it.")
             return
-    told = ledger.patient_splits(set(patients))
-    moved = sorted(p for p, s in set(zip(patients, splits, strict=True)) if told.get(p) != s)
+    told = ledger.patient_splits({patient for patient, _ in places})
+    moved = sorted(patient for patient, split in places if told.get(patient) != split)
     if moved:
         yield Finding(
             "",

@@ -13,8 +13,9 @@ from data.errors import VersionError
 from data.pool import pool_path
 from data.versions.dvc_calls import call_dvc
 from data.versions.git_calls import Git
-from data.versions.shards import FOLDER, REMOTE_LAYOUT, remote_in
+from data.versions.shards import FOLDER, REMOTE_LAYOUT, read_remote
 
+_TABLE = re.compile(r"id,file,bytes\n([0-9a-f]{64},[^,\n]+,[0-9]+\n)*")
 _MD5 = re.compile(r"^- md5: ([0-9a-f]{32})\.dir$", re.MULTILINE)
 
 
@@ -40,10 +41,13 @@ class ImageCheck:
 
         Args:
             revision: Its tag.
+
+        Raises:
+            VersionError: git lacks an object, or a shard's table is none.
         """
         tree = self.git.run("ls-tree", "-r", revision, f"{FOLDER}/").splitlines()
         objects = {line.partition("\t")[2]: line.split()[2] for line in tree}
-        remote = remote_in(self.git.run("show", f"{revision}:.dvc/config"))
+        remote = read_remote(self.git.root)
         found: list[str] = []
         for name in sorted(objects):
             if name.endswith(".csv"):
@@ -55,7 +59,10 @@ class ImageCheck:
         return found
 
     def _shard(self, shard: str, table: str, pointer: str, remote: str) -> Iterator[str]:
-        rows = [line.split(",") for line in self._blob(table).decode().splitlines()[1:]]
+        text = self._blob(table).decode(errors="replace")
+        if not _TABLE.fullmatch(text):
+            raise VersionError(f"{shard}.csv does not list images.")
+        rows = [line.split(",") for line in text.splitlines()[1:]]
         match = _MD5.search(self._blob(pointer).decode()) if pointer else None
         if match is None:
             yield f"{shard}.dvc does not name a DVC folder: restore it from the version before."
@@ -101,8 +108,10 @@ class ImageCheck:
             return
         for digest in digests:
             file = Path(remote) / object_path(digest)
-            content = b"" if self.quick or not file.is_file() else file.read_bytes()
-            if not file.is_file() or (content and _md5(content) != digest.partition(".")[0]):
+            sound = file.is_file() and (
+                self.quick or _md5(file.read_bytes()) == digest.partition(".")[0]
+            )
+            if not sound:
                 yield f"The DVC remote {remote} lacks a sound copy of {digest} of {shard}: push it."
 
     def _differs(self, file: Path, size: int, radiograph_id: str, digest: str) -> str:

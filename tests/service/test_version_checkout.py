@@ -142,3 +142,18 @@ def test_a_version_that_does_not_exist_is_not_found(home: Path) -> None:
     with pytest.raises(NotFoundError, match="no dataset version"):
         checkout(open_repository(home), "v0009", home / "there")
     assert not (home / "there").exists()
+
+
+def test_a_workspace_whose_path_has_signs_of_dvc_s_own_is_no_hindrance(
+    two_versions: Path, tmp_path: Path
+) -> None:
+    # Given a folder whose name would be a list, or a comment, in DVC's configuration
+    home = Path(shutil.copytree(two_versions, tmp_path / "hands, left #2", symlinks=True))
+
+    # When the cache is needed, because the pool is lost
+    repository = open_repository(home)
+    shutil.rmtree(home / "pool")
+    folder = checkout(repository, "v0001", home / "there")
+
+    # Then
+    assert_holds(folder, home, "v0001")

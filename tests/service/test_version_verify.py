@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from data.domain import Reading
+from data.images.decoding import content_id
 from data.ledger.ledger import Ledger
 from data.versions.repository import DatasetRepository
+from data.versions.text import check_splits
 from data.versions.verify import Finding, verify
 from tests.service.dataset_workspace import a_pooled_label, open_repository, shell
 from tests.unit.data.dataset_cases import NOON, SPEC
@@ -146,30 +148,79 @@ def test_quick_looks_at_no_content_but_misses_no_file(home: Path) -> None:
     assert findings(home, quick=True) != []
 
 
-@pytest.mark.parametrize("gone", [True, False], ids=["gone", "changed"])
-def test_the_copy_in_a_remote_folder_is_checked_too(tmp_path: Path, gone: bool) -> None:
+def remove(file: Path) -> None:
+    file.unlink()
+
+
+def empty(file: Path) -> None:
+    """What a full disk leaves of a file."""
+    remove(file)
+    file.touch()
+
+
+@pytest.mark.parametrize("alter", [remove, change, empty], ids=["gone", "changed", "empty"])
+def test_the_copy_in_a_remote_folder_is_checked_too(
+    tmp_path: Path, alter: Callable[[Path], None]
+) -> None:
     with Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}") as ledger:
         read(ledger, tmp_path, 1, 50.0)
         repository = open_repository(tmp_path, remote=tmp_path / "remote")
         commit_current(ledger, repository, SPEC, "first")
     (image,) = (p for p in (tmp_path / "remote").rglob("*") if p.is_file() and not p.suffix)
-    image.unlink() if gone else change(image)
+    alter(image)
 
     (found,) = findings(tmp_path)
 
     assert "lacks a sound copy" in found.sentence
 
 
-def forge(repository: DatasetRepository, old: str, new: str) -> None:
+def test_images_are_looked_for_in_the_remote_that_is_set_now(tmp_path: Path) -> None:
+    # Given two versions, between which the images moved to another remote
+    old, new = tmp_path / "old", tmp_path / "new"
+    with Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}") as ledger:
+        for number, remote in enumerate((old, new), start=1):
+            read(ledger, tmp_path, number, 50.0)
+            commit_current(ledger, open_repository(tmp_path, remote=remote), SPEC, "a reading")
+
+    # When the old one is given up, and the new one loses what the first version brought
+    shutil.rmtree(old)
+    assert findings(tmp_path) == []
+    first = next(row["id"] for row in open_repository(tmp_path).rows("v0001"))
+    images = (p for p in new.rglob("*") if p.is_file() and not p.suffix)
+    next(p for p in images if content_id(p.read_bytes()) == first).unlink()
+
+    # Then
+    found = findings(tmp_path)
+    assert found
+    assert all(f"The DVC remote {new} lacks a sound copy" in item.sentence for item in found)
+
+
+def test_each_patient_is_looked_at_once_a_version(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at: list[int] = []
+
+    def counted(patients: Sequence[str], splits: Sequence[str]) -> None:
+        looked_at.append(len(patients))
+        check_splits(patients, splits)
+
+    monkeypatch.setattr("data.versions.verify.check_splits", counted)
+
+    assert findings(home) == []
+
+    assert looked_at == [4, 4, 5]
+
+
+def forge(repository: DatasetRepository, old: str, new: str, message: str = "") -> None:
     """Alters the latest version: its tables, its commit and its tag."""
     latest = repository.latest()
-    message = shell(repository.root, "git", "tag", "--list", "--format=%(contents)", str(latest))
+    told = shell(repository.root, "git", "tag", "--list", "--format=%(contents)", str(latest))
     for name in ("labels.csv", "splits.csv"):
         table = repository.root / name
         table.write_text(table.read_text().replace(old, new))
-    shell(repository.root, "git", *ADA, "commit", "-qam", "Nothing to see")
+    shell(repository.root, "git", *ADA, "commit", "-q", "--allow-empty", "-am", "Nothing to see")
     note = repository.root.parent / "message"
-    note.write_text(message)
+    note.write_text(message or told)
     shell(repository.root, "git", *ADA, "tag", "-f", "-a", "-F", str(note), str(latest))
 
 
@@ -180,6 +231,67 @@ def test_a_label_that_was_altered_in_git_is_found_by_the_ledger(home: Path) -> N
 
     assert found.version == "v0003"
     assert "is not what the readings in the ledger come to: 1 radiograph (" in found.sentence
+
+
+@pytest.mark.parametrize("head", ["id,image,patient,", "image,patient,split"], ids=["id", "split"])
+def test_a_table_without_its_columns_is_found(home: Path, head: str) -> None:
+    forge(open_repository(home), head, head.replace("i", "e"))
+
+    found = findings(home)
+
+    assert any(i.version == "v0003" and "labels.csv has no column" in i.sentence for i in found)
+
+
+def test_a_table_without_a_head_is_found(home: Path) -> None:
+    repository = open_repository(home)
+    forge(repository, (repository.root / "labels.csv").read_text().partition("\n")[0], "")
+
+    found = findings(home)
+
+    assert any(i.version == "v0003" and "labels.csv has no column" in i.sentence for i in found)
+
+
+def test_a_list_of_images_that_is_none_is_found(home: Path) -> None:
+    (home / "dataset" / "images" / "shard-0003.csv").write_text("id,file,bytes\nnothing\n")
+    forge(open_repository(home), "", "")
+
+    found = findings(home)
+
+    assert any("shard-0003.csv does not list images" in item.sentence for item in found)
+
+
+def test_a_tag_that_names_no_event_is_found(home: Path) -> None:
+    forge(open_repository(home), "", "", message="v0003\n\nLabels: 4\nLedger-Head: somewhere\n")
+
+    (found,) = findings(home)
+
+    assert found.version == "v0003"
+    assert "Its tag lacks what a version states" in found.sentence
+
+
+def test_an_object_of_git_that_is_gone_keeps_nothing_else_from_being_checked(home: Path) -> None:
+    # Given that the list of the third version's images is gone
+    root = home / "dataset"
+    blob = shell(root, "git", "rev-parse", "v0003:images/shard-0003.csv").strip()
+    (root / ".git" / "objects" / blob[:2] / blob[2:]).unlink()
+    a_pooled_image(home).unlink()
+
+    # When
+    found = findings(home)
+
+    # Then that is told of the version, and what is wrong with the others as well
+    assert any(item.version == "v0003" and blob in item.sentence for item in found)
+    assert any("The pool's image" in item.sentence for item in found)
+
+
+def test_an_event_that_is_no_reading_any_more_breaks_the_chain(home: Path) -> None:
+    with sqlite3.connect(home / "ledger.db") as database:
+        database.execute("UPDATE events SET payload = '{}' WHERE seq = 1")
+    database.close()
+
+    (found,) = findings(home)
+
+    assert "The ledger is broken: event 1 " in found.sentence
 
 
 def test_a_label_that_was_altered_in_the_ledger_breaks_its_chain(home: Path) -> None:

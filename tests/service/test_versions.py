@@ -9,6 +9,7 @@ import sys
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from data.domain import Split
 from data.errors import NotFoundError, StorageError, VersionError
 from data.images.decoding import content_id
 from data.pool import Pool
+from data.versions.git_calls import Git
 from data.versions.repository import DatasetRepository
 from data.writer_lock import writer_lock
 from tests.service.dataset_workspace import (
@@ -212,15 +214,6 @@ def test_the_split_is_stored_and_its_proof_holds_in_every_version(home: Path) ->
         report = shell(repository.root, "git", "show", f"{version}:DATASET.md")
         assert hashlib.sha256(splits.encode()).hexdigest() in report
         assert "| train and test | 0 |" in report
-
-
-def test_an_image_is_found_by_its_id(home: Path) -> None:
-    repository = open_repository(home)
-    label = a_pooled_label(home, 1)
-
-    assert repository.image_path(label.radiograph.id).name == f"{label.radiograph.id}.png"
-    with pytest.raises(NotFoundError):
-        repository.image_path("0" * 64)
 
 
 @pytest.mark.parametrize("name", ["v0009", "main", "--help", ""])
@@ -591,3 +584,46 @@ def test_the_reference_of_a_source_is_no_expert_label(home: Path) -> None:
     version = commit(repository, labels)
 
     assert (version.labels, version.expert_labels) == (6, 4)
+
+
+def test_a_look_at_the_work_tree_leaves_the_index_to_those_who_write(home: Path) -> None:
+    # Given a table that git has to read again, because its time is another one
+    repository = open_repository(home)
+    (home / "dataset" / "labels.csv").touch()
+    index = home / "dataset" / ".git" / "index"
+    before = index.stat()
+
+    # When
+    assert repository.dirty() == ""
+
+    # Then git has not written the index, for which it would have locked out a commit
+    assert (index.stat().st_ino, index.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_a_commit_that_begins_during_a_look_is_nobody_s_change(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look(git: Git, branch: str) -> str:
+        (home / "dataset" / ".git" / "carpal-attempt.json").touch()
+        return "Somebody changed labels.csv."
+
+    monkeypatch.setattr("data.versions.repository.find_hindrance", look)
+
+    assert open_repository(home).dirty() == ""
+
+
+@pytest.mark.parametrize("since", ["v0003", "v0009"])
+def test_changes_since_a_version_that_is_gone_are_no_version(home: Path, since: str) -> None:
+    # Given a version of the same rules
+    repository = open_repository(home)
+    facts: dict[str, Any] = {"trigger": "a label", "committed_at": NOON, "rules": "median"}
+    repository.commit_version(some_labels(home, 4), ledger_head=HEAD, **facts)
+
+    # When a fifth label comes, as the only one since a version that nobody knows
+    with pytest.raises(VersionError, match=f"{since} is gone"):
+        repository.commit_version(
+            some_labels(home, 5)[4:], ledger_head=(HEAD[0] + 1, HEAD[1]), since=since, **facts
+        )
+
+    # Then
+    assert repository.versions() == ["v0001", "v0002"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -257,3 +258,65 @@ def test_a_repair_that_is_killed_itself_is_repaired(first_version: Path, tmp_pat
         start_commit(home, line).communicate()
 
     assert_next_commit_makes_version_two(home)
+
+
+def test_locks_of_references_that_a_power_cut_left_are_no_hindrance(
+    first_version: Path, tmp_path: Path
+) -> None:
+    # Given locks that no command has held for so long, and no note of an attempt
+    home = shutil.copytree(first_version, tmp_path / "home")
+    locks = [home / "dataset" / ".git" / name for name in ("config.lock", "refs/tags/v0002.lock")]
+    for lock in locks:
+        lock.touch()
+        os.utime(lock, (0, 0))
+
+    # Then
+    assert_next_commit_makes_version_two(home)
+    assert not any(lock.exists() for lock in locks)
+
+
+@pytest.mark.parametrize("name", ["index.lock", "refs/tags/v0002.lock"], ids=["index", "young"])
+def test_a_lock_that_a_person_may_hold_is_left_alone(
+    first_version: Path, tmp_path: Path, name: str
+) -> None:
+    home = shutil.copytree(first_version, tmp_path / "home")
+    lock = home / "dataset" / ".git" / name
+    lock.touch()
+    if name == "index.lock":
+        os.utime(lock, (0, 0))
+
+    with suppress(VersionError):
+        open_repository(home).push()
+
+    assert lock.exists()
+
+
+def test_a_commit_that_a_person_made_on_an_interrupted_version_is_kept_under_a_name(
+    tmp_path: Path,
+) -> None:
+    repository = open_repository(tmp_path)
+    commit(repository, some_labels(tmp_path, 4))
+    base = shell(repository.root, "git", "rev-parse", "HEAD").strip()
+    note = repository.root / ".git" / "carpal-attempt.json"
+    note.write_text(json.dumps({"number": 2, "base": base}))
+    (repository.root / "NOTES.md").write_text("by hand")
+    shell(repository.root, "git", "add", "NOTES.md")
+    shell(
+        repository.root,
+        "git",
+        "-c",
+        "user.name=Ada",
+        "-c",
+        "user.email=ada@example.org",
+        "commit",
+        "-qm",
+        "A note",
+    )
+    theirs = shell(repository.root, "git", "rev-parse", "HEAD").strip()
+
+    commit(repository, some_labels(tmp_path, 6))
+
+    assert shell(repository.root, "git", "show", f"refs/carpal/undone/{theirs}:NOTES.md") == (
+        "by hand"
+    )
+    assert repository.versions() == ["v0001", "v0002"]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from data.errors import VersionError
 from data.images.decoding import content_id
+from data.versions.git_calls import Git
 from data.versions.repository import DatasetRepository
 from tests.service.dataset_workspace import (
     assert_sound,
@@ -279,3 +282,30 @@ def test_somebody_is_told_before_the_next_version_takes_a_change_back(base: Path
 
     assert "was changed by hand in commit" in repository.edited_by_hand()
     assert repository.dirty() == ""
+
+
+def test_a_push_costs_the_same_however_many_versions_the_remote_has(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = opened(base)
+    calls: list[str] = []
+    start = Git._start
+
+    def counted(git: Git, arguments: tuple[str, ...], *other: Any) -> subprocess.Popen[bytes]:
+        calls.append(arguments[0])
+        return start(git, arguments, *other)
+
+    monkeypatch.setattr(Git, "_start", counted)
+    repository.push()
+    of_one_version = len(calls)
+    message = shell(repository.root, "git", "tag", "--list", "--format=%(contents)", "v0001")
+    for number in range(2, 12):
+        tag = ("tag", "-a", "-m", message, f"v{number:04d}")
+        shell(repository.root, "git", *ADA, *tag)
+    assert repository.push() == ""
+    assert "refs/tags/v0011" in refs_at(base)
+    calls.clear()
+
+    repository.push()
+
+    assert len(calls) == of_one_version

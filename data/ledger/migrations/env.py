@@ -1,4 +1,4 @@
-"""Alembic's entry point: it runs inside the transaction that `ledger_database.migrate` holds."""
+"""Alembic's entry point: it runs inside the transaction that `Database` holds."""
 
 from __future__ import annotations
 

@@ -285,6 +285,7 @@ def test_columns_words_and_units_of_any_table_can_be_named(
         (("--file-column", "Bild"), 1, "no column Bild"),
         (("--table", "none.csv"), 1, "There is no table none.csv."),
         (("--refused", "none/refused.csv"), 1, "There is no folder none"),
+        (("--refused", f"{300 * 'a'}/refused.csv"), 1, "cannot be written: File name too long."),
         (("--column", "age_months"), 2, "must be TARGET=COLUMN"),
         (("--value", "sex=female"), 2, "must be TARGET:WORD=CHOICE"),
         (("--unit", "days"), 2, "months"),

@@ -16,6 +16,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from tests.unit.data.dataset_cases import encoded
 from tests.unit.data.dicom_cases import (
     a_dataset,
     written,
@@ -57,6 +58,16 @@ def test_a_compressed_image_that_is_larger_than_it_says_is_not_decoded(
     problem = refusal(a_compressed_file(syntax, frame))
 
     assert problem == "The compressed image has another size than the file says."
+
+
+def test_a_jpeg_with_thousands_of_scans_is_not_decoded() -> None:
+    jpeg = encoded(np.zeros((10, 10), np.uint8), "JPEG", progressive=True)
+    last_scan = jpeg[jpeg.rindex(b"\xff\xda") : -2]
+    bomb = jpeg[:-2] + last_scan * 5000 + jpeg[-2:]
+
+    problem = refusal(a_compressed_file(JPEGBaseline8Bit, bomb))
+
+    assert problem == "The compressed image has more than the 100 scans that are read."
 
 
 @pytest.mark.parametrize(

@@ -133,6 +133,16 @@ def test_an_element_that_claims_to_be_longer_than_the_file_is_refused(length: in
     assert problem == "An element of the DICOM file claims to be longer than the file."
 
 
+def test_an_element_of_half_a_number_is_refused_and_not_quoted() -> None:
+    rows = element((0x0028, 0x0010), b"US", struct.pack("<H", 1))
+    whole = a_file(RAMP)
+
+    damaged = whole.replace(rows, element((0x0028, 0x0010), b"US", b"\1\0\0"))
+
+    assert damaged != whole
+    assert refusal(damaged) == "The DICOM file is cut off or damaged."
+
+
 def test_a_thousand_nested_sequences_do_not_overflow_the_stack() -> None:
     whole = a_file(RAMP)
     at = whole.index(b"\x28\x00\x02\x00")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import struct
 import time
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,6 @@ from data.images.decoding import (
     content_id,
     decode,
     encode_png,
-    extension_of,
     read_grey,
     read_small,
 )
@@ -46,6 +46,16 @@ def png_of_declared_size(width: int, height: int) -> bytes:
             chunk(b"IEND", b""),
         ]
     )
+
+
+def tiff_with_tile(side: int) -> bytes:
+    """A TIFF of 10 x 10 pixels that lie in one compressed tile of any size."""
+    data = zlib.compress(bytes(256 * 256))
+    tags = {256: 10, 257: 10, 258: 8, 259: 8, 262: 1, 277: 1, 322: side, 323: side, 324: 8}
+    fields = [struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items()]
+    fields.append(struct.pack("<HHII", 325, 4, 1, len(data)))
+    header = struct.pack("<2sHI", b"II", 42, 8 + len(data))
+    return header + data + struct.pack("<H", len(fields)) + b"".join(fields) + bytes(4)
 
 
 def png_with_text_bomb(megabytes: int) -> bytes:
@@ -82,7 +92,7 @@ def test_a_lossy_image_is_decoded_to_nearly_its_pixels(form: str) -> None:
 
 @pytest.mark.parametrize(("form", "extension"), FORMATS.items())
 def test_the_extension_follows_the_content(form: str, extension: str) -> None:
-    assert extension_of(encoded(a_film(), form)) == extension
+    assert read_small(encoded(a_film(), form)).extension == extension
 
 
 def test_sixteen_bits_are_scaled_by_their_range() -> None:
@@ -90,6 +100,24 @@ def test_sixteen_bits_are_scaled_by_their_range() -> None:
 
     # (v - 1000) * 255 / 1000, rounded
     assert decode(encoded(deep)).tolist() == [[0, 128], [255, 64]]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "values"),
+    [(np.uint8, [[0, 255]]), (np.uint16, [[0, 60000]]), (np.float32, [[0.0, 1.0]])],
+    ids=["8 bits", "16 bits", "floats"],
+)
+def test_a_tiff_whose_lowest_value_is_white_is_shown_so(
+    dtype: type[np.generic], values: list[list[float]]
+) -> None:
+    field = struct.pack("<HHI", 262, 3, 1)  # TIFF 6.0, PhotometricInterpretation: one short
+    black_is_zero = encoded(np.array(values, dtype), "TIFF")
+
+    payload = black_is_zero.replace(field + b"\1", field + b"\0")
+
+    assert payload != black_is_zero
+    assert decode(payload).tolist() == [[255, 0]]
+    assert read_small(payload).pixels.tolist() == [[255, 0]]
 
 
 def test_a_flat_image_of_sixteen_bits_is_black() -> None:
@@ -123,6 +151,12 @@ def test_values_that_are_no_numbers_are_refused() -> None:
 )
 def test_colours_and_transparency_become_grey(picture: Image.Image, grey: int) -> None:
     assert decode(encoded(picture)).tolist() == [[grey]]
+
+
+def test_a_grey_value_that_is_declared_transparent_becomes_black() -> None:
+    film = np.array([[7, 200]], np.uint8)
+
+    assert decode(encoded(film, transparency=200)).tolist() == [[7, 0]]
 
 
 def test_a_cmyk_image_becomes_grey() -> None:
@@ -207,10 +241,35 @@ def test_a_decompression_bomb_is_refused(side: int) -> None:
         decode(png_of_declared_size(side, side))
 
 
+def test_a_small_image_in_a_huge_tile_is_refused_before_it_is_decoded() -> None:
+    assert decode(tiff_with_tile(256)).shape == (10, 10)
+
+    with pytest.raises(ImageError, match="tiles of 400000000 pixels, more than the 64000000"):
+        decode(tiff_with_tile(20_000))
+
+
 @pytest.mark.parametrize("megabytes", [2, 40])
 def test_a_bomb_in_a_text_chunk_is_refused(megabytes: int) -> None:
     with pytest.raises(ImageError):
         decode(png_with_text_bomb(megabytes))
+
+
+@pytest.mark.parametrize("read", [decode, read_small], ids=["whole", "small"])
+def test_a_jpeg_with_thousands_of_scans_is_refused(read: Callable[[bytes], object]) -> None:
+    whole = encoded(a_film(100, 80), "JPEG", progressive=True)
+    last_scan = whole[whole.rindex(b"\xff\xda") : -2]
+    bomb = whole[:-2] + last_scan * 5000 + whole[-2:]
+
+    with pytest.raises(ImageError, match="more than the 100 scans"):
+        read(bomb)
+
+
+def test_bytes_behind_the_picture_are_no_scans() -> None:
+    progressive = encoded(a_film(100, 80), "JPEG", progressive=True)
+
+    behind = progressive + b"\xff\xda\0\2" * 5000
+
+    assert np.array_equal(decode(behind), decode(progressive))
 
 
 def test_limits_beyond_what_pillow_reads_are_refused() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from functools import partial
@@ -8,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from data.errors import StorageError
+from data.errors import StackError, StorageError
 from data.importing import workers as import_workers
 from data.importing.reading import Outcome, Refused, Request, Stopped, Taken
 from data.importing.workers import CRASHED, Readers
@@ -35,6 +36,10 @@ def films(count: int) -> list[SourceItem]:
 
 def full_disk() -> Delivered:
     raise StorageError("The disk is full.")
+
+
+def waits_for_ever(pipe: Path) -> Delivered:
+    return Delivered(pipe.read_bytes())
 
 
 def own_process() -> Delivered:
@@ -147,6 +152,47 @@ def test_processes_end_with_the_import_that_is_killed(tmp_path: Path) -> None:
 
     assert len(started) == 2
     assert eventually(lambda: not any(process.is_running() for process in started))
+
+
+def test_an_import_that_is_stopped_does_not_wait_for_films_that_take_long(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    script = (
+        "import sys\n"
+        "from functools import partial\n"
+        "from pathlib import Path\n"
+        "from tests.unit.data import test_import_workers as cases\n"
+        "cases.import_workers.START_AFTER_S = 0.0\n"
+        "cases.import_workers.LARGEST_CHUNK = 1\n"
+        "folder = Path(sys.argv[1])\n"
+        "slow = cases.SourceItem('slow', load=partial(cases.waits_for_ever, folder / 'pipe'))\n"
+        "with cases.Readers(cases.Pool(folder), 2) as readers:\n"
+        "    cases.wait_for_processes(readers)\n"
+        "    items = [*cases.films(9), slow, *cases.films(9)]\n"
+        "    for name, _ in readers.read((item.name, item) for item in items):\n"
+        "        if name == 'film-8':\n"
+        "            print('stopped', flush=True)\n"
+        "            raise KeyboardInterrupt\n"
+    )
+    stopped = start_script(script, str(tmp_path))
+
+    out, _ = stopped.communicate(timeout=60)
+
+    assert out == "stopped\n"
+
+
+def test_the_import_ends_with_one_sentence_where_no_process_can_be_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    deadly = SourceItem("deadly", load=partial(os._exit, 1))
+    with Readers[str](Pool(tmp_path), 2) as readers:
+        wait_for_processes(readers)
+        monkeypatch.setattr(import_workers, "ReadingProcess", refuse)
+
+        with pytest.raises(StackError, match=r"^No process .*: Cannot allocate memory\."):
+            list(readers.read((item.name, item) for item in [*films(8), deadly, *films(8)]))
 
 
 def test_one_process_reads_where_no_other_can_be_started(

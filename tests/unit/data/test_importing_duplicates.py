@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -177,6 +178,32 @@ def test_a_patient_who_shares_a_film_shares_its_split(workspace: Workspace) -> N
     workspace.take(item("other", OTHER, TRAINED[0]))
 
     assert set(workspace.splits().values()) == {Split.TEST}
+
+
+@pytest.mark.parametrize(
+    "again",
+    [HAND, encoded(a_hand(1), "TIFF")],
+    ids=["the same bytes", "the same pixels"],
+)
+def test_a_known_film_of_a_patient_in_another_split_is_flagged(
+    workspace: Workspace, again: bytes
+) -> None:
+    workspace.take(item("film", HAND, TESTED[0]), item("other", OTHER, TRAINED[0]))
+
+    report = workspace.take(item("again", again, TRAINED[0]))
+
+    what = "its film is in the test split, though its patient is in the train split"
+    assert report.flagged == [("again", what)]
+    assert set(workspace.splits().values()) == {Split.TEST, Split.TRAIN}
+
+
+def test_a_known_film_whose_row_names_another_patient_is_flagged(workspace: Workspace) -> None:
+    film = replace(item("film", HAND, TESTED[0]), stamp="as it was")
+    workspace.take(film, item("other", OTHER, TRAINED[0]))
+
+    report = workspace.take(replace(film, patient=TRAINED[0]))
+
+    assert [name for name, _ in report.flagged] == ["film"]
 
 
 def test_an_old_ledger_without_fingerprints_gets_them(workspace: Workspace) -> None:

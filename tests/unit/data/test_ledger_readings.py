@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from data.domain import REFERENCE_READER, Reading, Split
-from data.errors import InvalidInputError, NotFoundError
+from data.errors import InvalidInputError, LedgerError, NotFoundError
 from data.ledger.events import Event, EventKind
 from data.ledger.ledger import Ledger
 from tests.unit.data.ledger_cases import (
@@ -331,3 +331,15 @@ def test_doubled_and_reordered_facts_end_in_the_newest_state(
     assert stored is not None
     assert (stored.values, stored.withdrawn) == (facts[-1].values, facts[-1].withdrawn)
     assert stored.read_at <= NOON + timedelta(minutes=len(facts) - 1)
+
+
+@pytest.mark.parametrize("naive_first", [True, False], ids=["naive-first", "naive-last"])
+def test_a_time_without_a_zone_is_refused_beside_one_with_a_zone(
+    ledger: Ledger, naive_first: bool
+) -> None:
+    told = [a_reading(), replace(a_reading(), read_at=NOON.replace(tzinfo=None))]
+
+    with pytest.raises(LedgerError, match="no time zone"):
+        ledger.record_readings(told[::-1] if naive_first else told)
+
+    assert ledger.readings() == []

@@ -208,6 +208,35 @@ def test_folders_that_do_not_agree_leave_a_radiograph_without_a_mask(
     assert all("do not agree" in reason for _, reason in report.refused)
 
 
+def test_a_mask_that_cannot_be_read_is_refused_once_beside_two_that_do_not_agree(
+    tmp_path: Path, ledger: FakeLedger, store: MaskStore
+) -> None:
+    folders = [tmp_path / name for name in ("a", "b", "c")]
+    folders[0].mkdir()
+    (folders[0] / "1377.png").write_text("no image")
+    write(folders[1] / "1377.png", a_mask(0, 12))
+    write(folders[2] / "1377.png", a_mask(20, 12))
+
+    report = take_in(folders, ledger, store, choice="consensus")
+
+    reasons = dict(report.refused)
+    assert [name for name, _ in report.refused] == ["a/1377.png", "b/1377.png", "c/1377.png"]
+    assert "not an image" in reasons["a/1377.png"]
+    assert "do not agree" in reasons["b/1377.png"]
+
+
+def test_a_mask_and_a_link_to_it_belong_to_two_radiographs(
+    tmp_path: Path, ledger: FakeLedger, store: MaskStore
+) -> None:
+    write(tmp_path / "masks" / "1377.png")
+    (tmp_path / "masks" / "1378.png").symlink_to("1377.png")
+
+    report = take_in([tmp_path / "masks"], ledger, store)
+
+    assert (report.new, report.refused) == (2, [])
+    assert np.array_equal(kept(store, 1), kept(store, 2))
+
+
 def test_two_masks_of_one_radiograph_in_one_folder_are_not_both_taken(
     tmp_path: Path, ledger: FakeLedger, store: MaskStore
 ) -> None:

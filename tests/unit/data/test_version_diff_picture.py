@@ -46,6 +46,16 @@ def test_each_group_has_a_histogram_with_the_counts_before_and_after() -> None:
     assert [sorted(of) for of in legends] == [["v0001: 0", "v0002: 1"], ["v0001: 1", "v0002: 1"]]
 
 
+def test_radiographs_whose_group_is_not_stated_have_a_histogram_of_their_own() -> None:
+    unknown = replace(a_label(2), values={"age_months": 100.0})
+
+    figure = drawn([], [a_label(1, sex="male"), unknown])
+
+    assert titles(figure) == ["female", "male", "not stated"]
+    texts = figure.get_axes()[2].get_legend().get_texts()
+    assert sorted(text.get_text() for text in texts) == ["v0001: 0", "v0002: 1"]
+
+
 def test_corrected_films_carry_old_and_new_the_widest_change_first() -> None:
     figure = drawn([a_label(1), a_label(2)], [a_label(1, age=104.0), a_label(2, age=130.0)])
 

@@ -10,6 +10,7 @@ from data.domain import LabelledRadiograph, Split, TaskSpec
 from data.readers.agreement import LabelNoise, label_noise
 from data.versions.changes_report import LISTED
 from data.versions.diff import diff
+from data.versions.markdown import size_text
 from data.versions.report import band_of, dataset_report
 from data.versions.table import LabelTable
 from data.versions.tally import Tally
@@ -268,3 +269,19 @@ def test_no_cell_can_break_out_of_its_table() -> None:
     report = report_of(a_label(1, readers=("eve|<b>@x.org",)))
 
     assert table_below("Readers", report)[1:] == [["eve\\|&lt;b>@x.org", "1"]]
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0 bytes"),
+        (999, "999 bytes"),
+        (1000, "1 kB"),
+        (999_499, "999 kB"),
+        (999_500, "1 MB"),
+        (12_340_000_000, "12.3 GB"),
+        (5_000_000_000_000, "5 TB"),
+    ],
+)
+def test_a_size_is_told_in_three_digits_of_the_fitting_unit(count: int, text: str) -> None:
+    assert size_text(count) == text

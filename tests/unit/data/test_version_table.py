@@ -76,6 +76,9 @@ def test_a_column_that_is_not_there_is_a_key_error() -> None:
         (b"id,patient\n1,p,q\n", "cells"),
         (b"id,patient\n1\n", "cells"),
         (b"\xff\n", "UTF-8"),
+        (b"id,pa\rtient\n1,p\n", "is no row"),
+        (b"id,patient\n\xff,p\n", "UTF-8"),
+        (b'id,patient\n"1",p\rq\n', "is no row"),
     ],
     ids=lambda value: str(value),
 )

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.domain import LabelledRadiograph, Split, TaskSpec
+from data.domain import GateRule, LabelledRadiograph, Split, Target, TaskSpec
 from data.errors import VersionError
 from data.versions.table import LabelTable
 from data.versions.tally import DAY, Tally
@@ -143,3 +143,13 @@ def test_a_damaged_tally_is_none(kept: Path, damage: object) -> None:
 
 def test_without_a_file_there_is_none(tmp_path: Path) -> None:
     assert read_tally(tmp_path, BLOB) is None
+
+
+def test_a_target_called_day_is_not_taken_for_the_day_of_the_label() -> None:
+    gate = GateRule(target="day", margin=1.0, band_margin=1.0, band_edges=())
+    spec = replace(SPEC, targets=(Target("day", "number"),), gate=gate)
+
+    tally = tally_of(replace(a_label(1), values={"day": 7.0}), spec=spec)
+
+    assert tally.counts["day",] == {("7",): 1}
+    assert len(next(iter(tally.counts[DAY,]))[0]) == len("2026-03-01")

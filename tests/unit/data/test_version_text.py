@@ -5,7 +5,7 @@ from datetime import timedelta, timezone
 
 import pytest
 
-from data.domain import DatasetVersion, LabelledRadiograph, Split, TaskSpec
+from data.domain import DatasetVersion, LabelledRadiograph, Split, Target, TaskSpec
 from data.errors import VersionError
 from data.versions.text import (
     Changes,
@@ -38,6 +38,14 @@ def rows_of(*labelled: LabelledRadiograph, spec: TaskSpec = SPEC) -> list[Row]:
 
 
 # Tables
+
+
+@pytest.mark.parametrize("name", ["source", "split", "labelled_at"])
+def test_a_target_that_has_the_name_of_another_column_is_refused(name: str) -> None:
+    spec = replace(SPEC, targets=(*SPEC.targets, Target(name, "choice", choices=("a", "b"))))
+
+    with pytest.raises(VersionError, match=f"'{name}' .* another column of .*labels.csv"):
+        label_columns(spec)
 
 
 def test_a_label_becomes_one_row_in_the_documented_columns() -> None:

@@ -73,6 +73,17 @@ def test_a_column_with_the_united_age_is_read(tmp_path: Path) -> None:
     assert by_number(folder)["dha-5262"].values["age_months"] == 105.96
 
 
+def test_a_table_outside_the_folder_is_not_read_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "outside.csv").write_text("id,reading 1\n5262,8.5\n")
+    folder = an_atlas(tmp_path / "atlas")
+    (folder / "atlas.csv").symlink_to("../outside.csv")
+
+    items = list(read_dha(folder))
+
+    assert problems(items) == {"atlas.csv": "It is a link that leaves the folder."}
+    assert not any("age_months" in item.values for item in items)
+
+
 def test_the_chronological_age_is_never_taken_for_the_bone_age(tmp_path: Path) -> None:
     table = tmp_path / "table.csv"
     table.write_text("id,sex,chronological age,age\n5262,F,8.2,8.2\n")

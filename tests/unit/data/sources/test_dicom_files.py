@@ -137,6 +137,11 @@ def test_a_path_that_does_not_exist_is_named(tmp_path: Path) -> None:
         found(tmp_path / "nothing")
 
 
+def test_a_path_that_is_too_long_is_said_to_be_unreadable() -> None:
+    with pytest.raises(InvalidInputError, match=r"cannot be read: File name too long\.$"):
+        found(Path("a" * 300))
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")
 def test_a_file_that_must_not_be_read_is_refused(tmp_path: Path) -> None:
     put(tmp_path / "film").chmod(0)

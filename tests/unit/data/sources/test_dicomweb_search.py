@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import logging
 from typing import Any
 
 import pytest
@@ -15,6 +17,19 @@ from data.sources.dicomweb_search import STUDY, described, first
 @pytest.fixture
 def connection() -> DicomWebConnection:
     return DicomWebConnection(DicomWebServer("http://127.0.0.1:1/dicom-web", pause_s=0))
+
+
+@pytest.mark.parametrize("library", ["urllib3.connection", "urllib3.connectionpool"])
+@pytest.mark.usefixtures("connection")
+def test_what_libraries_log_goes_nowhere(library: str) -> None:
+    everything = io.StringIO()
+    handler = logging.StreamHandler(everything)
+    logging.getLogger().addHandler(handler)
+
+    logging.getLogger(library).warning("Failed to parse headers (url=%s)", "?PatientID=4711")
+
+    logging.getLogger().removeHandler(handler)
+    assert everything.getvalue() == ""
 
 
 @pytest.mark.parametrize("answer", ["text", None, [1], [[{}]], {"a": 1}], ids=str)

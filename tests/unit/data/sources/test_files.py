@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from data.errors import InvalidInputError, NotFoundError
-from data.sources.files import FoundFile, files_below, images_below, printable
+from data.sources.files import FoundFile, files_below, printable
 from tests.unit.data.sources.layouts import write_image, write_images
 
 
@@ -165,9 +165,26 @@ def test_a_folder_that_fails_is_named_and_the_rest_goes_on(
         list(files_below(tmp_path / "closed"))
 
 
+def test_a_folder_that_may_not_be_looked_at_is_said_to_be_unreadable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stat(path: Path, **_: object) -> os.stat_result:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "stat", stat)
+
+    with pytest.raises(InvalidInputError, match=r"closed cannot be read: Permission denied\.$"):
+        list(files_below(tmp_path / "closed"))
+
+
+def test_a_folder_whose_name_is_too_long_is_said_to_be_unreadable() -> None:
+    with pytest.raises(InvalidInputError, match=r"cannot be read: File name too long\.$"):
+        list(files_below(Path("a" * 300)))
+
+
 def test_a_missing_folder_and_a_file_are_said_to_be_none(tmp_path: Path) -> None:
     path = write_image(tmp_path / "a.png")
 
     for folder, said in ((tmp_path / "none", "There is no folder"), (path, "is a file: name the")):
         with pytest.raises(NotFoundError, match=said):
-            list(images_below(folder))
+            list(files_below(folder))

@@ -160,6 +160,11 @@ def test_what_is_no_file_is_not_opened(tmp_path: Path) -> None:
         read_table(tmp_path / "none.csv")
 
 
+def test_a_table_whose_name_is_too_long_is_said_to_be_unreadable() -> None:
+    with pytest.raises(InvalidInputError, match=r"cannot be read: File name too long\.$"):
+        read_table(Path("a" * 300))
+
+
 def test_a_table_that_is_too_large_is_refused_unread(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
