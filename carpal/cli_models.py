@@ -28,7 +28,7 @@ def list_models(as_json: AsJson = False) -> None:
             "model": model.model_version,
             "role": ", ".join(role for role, holder in roles.items() if holder == model),
         }
-        for model in registered.models()
+        for model in reversed(registered.models())
     ]
     print_rows(rows, as_json, "There is no model yet.")
 

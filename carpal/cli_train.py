@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from carpal.cli_output import AsJson, print_json, print_rows, settings_of_workspace
-from data.errors import InvalidInputError
+from data.errors import InvalidInputError, UnknownOptionError
 
 STOPPED = 130
 """Exit status after Ctrl-C, as shells have it."""
@@ -134,6 +134,9 @@ def _experiment(
     except KeyboardInterrupt:
         typer.echo("carpal: stopped; the same command goes on from the last checkpoint.", err=True)
         raise typer.Exit(STOPPED) from None
+    except UnknownOptionError as error:
+        told = f"{error} 'carpal train --list-options' prints them all."
+        raise UnknownOptionError(told) from error
     if tried is None:
         return
     if as_json:

@@ -59,10 +59,15 @@ def show(version: Version = "latest", as_json: AsJson = False) -> None:
 
 @app.command("diff")
 def diff_versions(
-    old: Annotated[str, typer.Argument(help="The older version; by default the one before.")] = "",
+    old: Annotated[
+        str,
+        typer.Argument(
+            help="The older version. One alone, or else the latest, is held against the one before."
+        ),
+    ] = "",
     new: Annotated[
         str, typer.Argument(help="The newer version; `proposal`: what waits for a person.")
-    ] = "latest",
+    ] = "",
     picture: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Draw it too: values before and after, corrected films."),
@@ -72,10 +77,12 @@ def diff_versions(
 ) -> None:
     """Say what changed from one version to another, and whose readings made it."""
     from data.versions.diff import diff
+    from data.versions.names import LATEST
     from data.versions.pair import pick_versions
 
     history = _history(settings_of_workspace())
-    pair = pick_versions(history, old, new)
+    older, newer = (old, new) if new else ("", old or LATEST)
+    pair = pick_versions(history, older, newer)
     changed = diff(pair.before, pair.after, history.spec)
     if picture:
         from carpal.version_pages import save_picture

@@ -23,6 +23,7 @@ from carpal.processes import only_one
 from carpal.side_workspace import fill_with_truths, side_workspace
 from carpal.simulated_reader import SimulatedReader
 from carpal.up import running_stack
+from data.atomic import write_file
 from data.domain import Value
 from data.errors import CarpalError, InvalidInputError, StackError
 from data.ledger.ledger import Ledger
@@ -282,12 +283,11 @@ def _report(
         f"{summary.labels_submitted} labels submitted, {summary.labels_in_last_version} in the "
         f"last version, {summary.seconds_total:.0f} s in all."
     )
+    if options.json is not None:
+        write_file(options.json, (json.dumps(asdict(summary), indent=2) + "\n").encode())
     plot = options.plot or settings.home / "demo.png"
     draw_plot(summary.rounds, plot)
     console.print(f"Plot: {plot}")
-    if options.json is not None:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(asdict(summary), indent=2) + "\n")
 
 
 def _wait_for_user(settings: Settings, console: Console) -> None:

@@ -11,6 +11,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from carpal.version_pages import save_picture
+
 if TYPE_CHECKING:
     from carpal.demo import Round
 
@@ -43,7 +45,12 @@ def print_table(rounds: Sequence[Round], console: Console) -> None:
 
 
 def draw_plot(rounds: Sequence[Round], path: Path) -> None:
-    """Draws the error on the frozen test split against the labels, with its interval."""
+    """Draws the error on the frozen test split against the labels, with its interval.
+
+    Raises:
+        InvalidInputError: The file's name ends with no format of pictures.
+        StorageError: It cannot be written.
+    """
     from matplotlib.figure import Figure
 
     measured = [r for r in rounds if r.mae_months is not None and r.mae_ci95 is not None]
@@ -73,8 +80,7 @@ def draw_plot(rounds: Sequence[Round], path: Path) -> None:
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     figure.legend(loc="outside upper center", ncols=2, frameon=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    save_picture(figure, path)
 
 
 def _number(value: float | None) -> str:

@@ -44,6 +44,10 @@ class FailedRequestError(InvalidInputError):
         self.status = status
 
 
+class UnknownOptionError(InvalidInputError):
+    """There is no option of that name; the sentence names those that may be meant."""
+
+
 class TaskConfigError(InvalidInputError):
     """A task folder (`config.xml`, `task.toml`) contradicts itself or is incomplete."""
 

@@ -10,7 +10,7 @@ from typing import Any
 from flask import Blueprint, request
 from werkzeug.datastructures import FileStorage
 
-from data.domain import Prediction, TaskSpec
+from data.domain import Prediction
 from data.errors import InvalidInputError, ServiceUnavailableError
 from data.images.decoding import content_id, decode
 from ml_backend.services import Services
@@ -38,24 +38,24 @@ def prediction_routes(services: Services) -> Blueprint:
         with services.models.reserve():
             image = decode(payload, services.limits)
             (prediction,) = services.models.predict(predictor, [image], [content_id(payload)])
-        return answer_of(services.spec, prediction)
+        return answer_of(prediction)
 
     return routes
 
 
-def answer_of(spec: TaskSpec, prediction: Prediction) -> dict[str, Any]:
+def answer_of(prediction: Prediction) -> dict[str, Any]:
     """Returns a prediction in the words of its field.
 
     For bone age that is `bone_age` and `interval` in months and `used_sex`, which is `f` or `m`
-    and always predicted here. Other tasks answer by the names of their targets.
+    and always predicted here. Other tasks, and models that tell a part alone, answer by
+    the names of their targets.
     """
-    names = {target.name for target in spec.targets}
     general: dict[str, Any] = {
         "model_version": prediction.model_version,
         "coverage": prediction.coverage,
         "confidence": prediction.confidence,
     }
-    if not {AGE_TARGET, SEX_TARGET} <= names:
+    if not {AGE_TARGET, SEX_TARGET} <= prediction.values.keys():
         return {
             "values": dict(prediction.values),
             "intervals": {name: list(pair) for name, pair in prediction.intervals.items()},

@@ -13,7 +13,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.domain import Prediction
-from data.errors import CarpalError, ImageError, ModelError, ServiceUnavailableError
+from data.errors import CarpalError, ModelError, ServiceUnavailableError
 from ml_backend.metrics import MODEL_LOADS, Counters
 
 POLL_S = 0.5
@@ -58,6 +58,11 @@ class Predictor(Protocol):
     @property
     def spec_name(self) -> str:
         """The task that the model was trained for."""
+        ...
+
+    @property
+    def needs_mask(self) -> bool:
+        """A film is answered only with its hand mask."""
         ...
 
     def predict_images(
@@ -264,10 +269,10 @@ class ModelServer:
             raise ModelError(
                 f"Model {version} was trained for {predictor.spec_name!r}, not {self._task!r}."
             )
+        if predictor.needs_mask:  # There is none of a ramp.
+            return
         ramp = np.tile(np.arange(TRIAL_SIZE, dtype=np.uint8) * 4, (TRIAL_SIZE, 1))
-        # A model that needs hand masks has none for the ramp, and says so.
-        with suppress(ImageError):
-            predictor.predict_images([ramp], ["trial"])
+        predictor.predict_images([ramp], ["trial"])
 
     def _serve(self, predictor: Predictor | None) -> None:
         if predictor is self._served.predictor and not self._served.error:

@@ -47,6 +47,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "sharpen": (0, 1),
     "clahe": (0, 1),
     "blur": (0, 1),
+    "posterise": (0, 1),
     "invert": (0, 1),
     "erase": (0, 1),
     "marker": (0, 1),
@@ -166,8 +167,9 @@ def _together(options: TrainOptions) -> list[tuple[str, bool]]:
             options.frozen > 0 and options.start == "scratch",
         ),
         (
-            "sizes must end with image_size, and lie in 32..2048",
-            bool(sizes) and (sizes[-1] != options.image_size or not min(sizes) >= 32),
+            "sizes must lie in 32..image_size and end with image_size",
+            bool(sizes)
+            and not (min(sizes) >= 32 and max(sizes) == sizes[-1] == options.image_size),
         ),
         (
             "batch_size must be at least twice accumulate",

@@ -9,7 +9,8 @@ from typing import Any
 
 import yaml
 
-from data.errors import InvalidInputError
+from data.errors import InvalidInputError, UnknownOptionError
+from trainer.option_names import unknown_options
 from trainer.option_rules import broken_rules
 
 PROFILES = Path(__file__).parent / "profiles"
@@ -50,9 +51,9 @@ class TrainOptions:
         0.0, "seam in which a removed background fades, as a share of image_size; 0: none"
     )
     exposure: str = _option(
-        "as_is",
-        "how films of other exposure are shown: as_is, or levelled (markers and stickers are "
-        "filled with what is around, and the window follows the film's own range)",
+        "levelled",
+        "how films of other exposure are shown: levelled (markers and stickers are filled with "
+        "what is around, and the window follows the film's own range), or as_is",
     )
     normalise: str = _option(
         "zscore",
@@ -158,6 +159,9 @@ class TrainOptions:
     sharpen: float = _option(0.0, "share of the training images that is sharpened")
     clahe: float = _option(0.0, "share whose contrast is evened out locally, as CLAHE does")
     blur: float = _option(0.0, "share of the training images that is blurred")
+    posterise: float = _option(
+        0.0, "share of the training images that is left few grey levels, as faint films have"
+    )
     invert: float = _option(0.0, "share of the training images that is shown as a negative")
     erase: float = _option(0.0, "share of the training images that loses a rectangle")
     marker: float = _option(0.0, "share of the training images that gets a white lead marker")
@@ -209,15 +213,13 @@ class TrainOptions:
         """Makes options of a mapping; what it leaves out keeps its default.
 
         Raises:
-            InvalidInputError: An unknown name, a value of the wrong type or out of range.
+            UnknownOptionError: There is no such option.
+            InvalidInputError: A value is of the wrong type or out of range.
         """
         known = {item.name: item for item in fields(cls)}
         unknown = sorted(set(values) - set(known))
         if unknown:
-            raise InvalidInputError(
-                f"There is no training option {', '.join(unknown)}; "
-                f"there are {', '.join(sorted(known))}."
-            )
+            raise UnknownOptionError(unknown_options(unknown, known))
         return cls(**{k: _convert(k, v, str(known[k].type)) for k, v in values.items()})
 
     @classmethod

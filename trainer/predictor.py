@@ -23,13 +23,11 @@ from trainer.answers.answering import Answers, answer, views_of_card
 from trainer.answers.inference import choose_device
 from trainer.answers.raw_outputs import of_length_one
 from trainer.answers.readout import Asked, predictions
-from trainer.fitting.cpu_threads import use_cpu_threads
+from trainer.fitting.cpu_threads import reading_threads, use_cpu_threads
 from trainer.inputs.pixels import Film, prepare_image
 from trainer.model.card import ModelCard, require_task
 from trainer.model.files import Part, load_model
 from trainer.network.network import Network
-
-DECODING_THREADS = 4
 
 FindMask = Callable[[str], Path | None]
 """Returns the file of a radiograph's hand mask, or None (see `data.masks.MaskStore.find`)."""
@@ -80,7 +78,7 @@ class Predictor:
         """Loads a model folder.
 
         Args:
-            folder: As `model_files.save_model` wrote it.
+            folder: As `trainer.model.files.save_model` wrote it.
             device: `auto`, `cpu`, `cuda` or `cuda:N`.
             spec: The task that the model has to answer; None: whichever it was trained for.
             find_mask: Where the radiographs' hand masks are; None: there are none.
@@ -105,6 +103,11 @@ class Predictor:
     def spec_name(self) -> str:
         """Name of the task that the model was trained for."""
         return self.card.task
+
+    @property
+    def needs_mask(self) -> bool:
+        """A film is answered only with its hand mask."""
+        return self.card.needs_mask
 
     @property
     def networks(self) -> tuple[Network, ...]:
@@ -161,7 +164,7 @@ class Predictor:
         answers: list[Prediction] = []
         errors: dict[str, CarpalError] = {}
         batches = [items[i : i + batch_size] for i in range(0, len(items), batch_size)]
-        with ThreadPoolExecutor(DECODING_THREADS) as pool:
+        with ThreadPoolExecutor(reading_threads()) as pool:
 
             def decode(batch: Sequence[tuple[str, Path]]) -> list[Future[Squares | ImageError]]:
                 return [pool.submit(self._prepared, key, path, limits) for key, path in batch]

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from data.atomic import write_file
 from data.domain import Example, TaskSpec, Value
 from data.errors import TrainingError
 from trainer.answers.answering import answer, views_of_card
@@ -113,11 +114,11 @@ class Training:
         """Trains one member."""
         member = card.members[number]
         data, work = self.data(member.options), self.work / f"member{number}"
-        _keep_only_own_checkpoint(work, card, number, data)
         sources = Sources(
             self.start.champion, self.start.pool, self.cache or work, self.device, log.info
         )
         network, started_from = first_weights(card, number, data, sources)
+        _keep_only_own_checkpoint(work, card, number, data, started_from)
         options = member.options if started_from else replace(member.options, frozen=0)
         fitted = fit(
             network,
@@ -126,7 +127,7 @@ class Training:
             options,
             self.device,
             work,
-            self._validator(card, member, data) if data.validation else None,
+            self._validator(card, member, data),
             self.progress,
             self.team,
         )
@@ -166,12 +167,19 @@ class Training:
 
     def _validator(
         self, card: ModelCard, member: Member, data: TrainingData
-    ) -> Callable[[Network], float]:
-        """Makes the function that measures the primary target on the held-out images."""
+    ) -> Callable[[Network], float] | None:
+        """Makes the function that measures the primary target on the held-out images, if any."""
+        if not data.validation:
+            if self.options.folds or self.options.validation_share:
+                log.warning("None of so few images is held out: the last epoch is kept.")
+            return None
         primary = next(target for target in card.targets if target.name == card.primary)
         cases = [e for e in data.validation if counted(primary, e.values) is not None]
         if not cases:
-            raise TrainingError("No held-out image has a label: set validation_share to 0.")
+            raise TrainingError(
+                f"No held-out image has a label for {primary.name}: hold out more "
+                "(validation_share, folds), or none."
+            )
         squares, heads = data.squares(cases), card.heads(member)
         fed = encode_known(card.input_target, _known(card, cases))
         truths = [e.values[primary.name] for e in cases]
@@ -208,19 +216,20 @@ def _known(card: ModelCard, cases: Sequence[Example]) -> list[dict[str, str]]:
     ]
 
 
-def _keep_only_own_checkpoint(work: Path, card: ModelCard, number: int, data: TrainingData) -> None:
+def _keep_only_own_checkpoint(
+    work: Path, card: ModelCard, number: int, data: TrainingData, started_from: str
+) -> None:
     """Deletes the checkpoint of a training that differed in anything that matters."""
     examples: list[tuple[str, dict[str, Value], float]] = [
         (e.radiograph_id, dict(e.values), e.weight) for e in [*data.train, *data.validation]
     ]
-    text = json.dumps([card.to_json(), number, examples], sort_keys=True)
-    own = hashlib.sha256(text.encode()).hexdigest()
+    text = json.dumps([card.to_json(), number, started_from, examples], sort_keys=True)
+    own = hashlib.sha256(text.encode()).hexdigest().encode()
     mark = work / "training"
-    work.mkdir(parents=True, exist_ok=True)
-    if not mark.exists() or mark.read_text() != own:
+    if not mark.exists() or mark.read_bytes() != own:
         for name in (CHECKPOINT, PLAN):
             (work / name).unlink(missing_ok=True)
-        mark.write_text(own)
+        write_file(mark, own, sync=False)
 
 
 def _epoch_json(report: EpochReport) -> dict[str, float]:

@@ -108,7 +108,7 @@ def judge_model(
         comparison = compare(spec, predictions, before, subject.truths)
         subject = replace(subject, against=other.model_version, comparison=comparison)
     if question.stress:
-        subject = replace(subject, stress=stress(spec, model, examples, known))
+        subject = replace(subject, stress=stress(spec, model, examples, known, limits))
     evaluation = evaluate(spec, predictions, subject.truths, learnt)
     folder = question.out or settings.home / REPORTS / _name(subject, question)
     film = film_finder(model.card, examples, limits)
@@ -143,6 +143,7 @@ def stress(
     model: Predictor,
     examples: Sequence[Example],
     known: Mapping[str, Mapping[str, str]],
+    limits: ImageLimits = DEFAULT_LIMITS,
 ) -> StressReport:
     """Alters up to `STRESS_FILMS` films, the same ones every time, and asks the model again."""
     from trainer.evaluation.stress import stress_report
@@ -150,7 +151,7 @@ def stress(
     films, cases = [], []
     for example in sorted(examples, key=lambda e: e.radiograph_id)[:STRESS_FILMS]:
         try:
-            films.append(read_grey(example.path))
+            films.append(read_grey(example.path, limits))
             cases.append(example)
         except ImageError as error:
             log.warning("Radiograph %s is left out: %s", example.radiograph_id[:12], error)

@@ -1,7 +1,7 @@
 """Trains a model aside from the loop: on one dataset version, with options of one's own.
 
-The model is judged and recorded like any other, but it is not registered: the loop goes on with its
-champion and challenger as if nothing had happened.
+The model is judged, recorded and registered like any other, but it waits for nobody's place: the
+loop goes on with its champion and challenger as if nothing had happened.
 """
 
 from __future__ import annotations
@@ -10,18 +10,19 @@ import fcntl
 import hashlib
 import json
 import logging
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data.atomic import storage_error, write_file
+from data.atomic import write_file
 from data.domain import Example, Split, TaskSpec
 from data.errors import CarpalError, InvalidInputError, TrainingError, VersionError
 from data.versions.names import LATEST, resolve_version
 from workers.assembly import dataset, mask_store, open_ledger, registry, task, train_options
+from workers.model_copy import copy_model, require_room
+from workers.model_folders import CARD
 from workers.settings import Settings
 from workers.starting import start_of
 
@@ -37,7 +38,6 @@ EXPERIMENTS = "experiments"
 
 MODEL = "model"
 TRAINED = "trained.json"
-RECORDED = "recorded.json"
 LOG = "log"
 LEVELS = ("debug", "info", "warning", "error")
 
@@ -132,7 +132,8 @@ def try_out(settings: Settings, plan: Plan, watcher: Watcher | None = None) -> T
         What it brought; None in a process that has only helped the first one to train.
 
     Raises:
-        InvalidInputError: There is no such option or level, or a value is out of range.
+        InvalidInputError: There is no such option or level, a value is out of range, or `plan.out`
+            holds something else than a model.
         NotFoundError: There is no such dataset version.
         VersionError: The dataset repository is dirty or not pushed.
         TrainingError: See `trainer.train`; or the same experiment is at work already.
@@ -142,6 +143,8 @@ def try_out(settings: Settings, plan: Plan, watcher: Watcher | None = None) -> T
     options, watcher = options_of(settings, plan), watcher or Watcher()
     if plan.level not in LEVELS:
         raise InvalidInputError(f"The log level must be one of {', '.join(LEVELS)}.")
+    if plan.out is not None:
+        require_room(plan.out)
     if assist(options):
         return None
     if watcher.begin is not None:
@@ -156,7 +159,7 @@ def try_out(settings: Settings, plan: Plan, watcher: Watcher | None = None) -> T
         examples = examples_of(settings, repository, version)
         training = _trained(settings, spec, examples, options, folder, version, watcher.epoch)
         if plan.out is not None:
-            _copy(folder / MODEL, plan.out)
+            copy_model(folder / MODEL, plan.out)
         judgement = _judged(settings, folder, version, examples, watcher.predicting)
         tags = {"experiment": plan.title, "version": version, "override": excused}
         run_id = _recorded(settings, folder, judgement, {k: v for k, v in tags.items() if v})
@@ -220,7 +223,7 @@ def _trained(
     from trainer.train import train
 
     said, out = folder / TRAINED, folder / MODEL
-    if said.exists() and (out / "model.json").exists():
+    if said.exists() and (out / CARD).exists():
         log.info("%s has been trained before.", folder.name)
         known: dict[str, Any] = json.loads(said.read_text())
         return known
@@ -290,24 +293,6 @@ def _recorded(
         challenger=False,
     )
     return ref.run_id
-
-
-def _copy(model: Path, out: Path) -> None:
-    """Puts a copy of a model folder at `out`, wholly or not at all."""
-    draft = out.with_name(f".{out.name}.part")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(draft, ignore_errors=True)
-        shutil.copytree(model, draft)
-        if out.exists():
-            if not (out / "model.json").exists() and any(out.iterdir()):
-                raise InvalidInputError(f"{out} holds something else than a model.")
-            shutil.rmtree(out)
-        draft.rename(out)
-    except OSError as error:
-        raise storage_error(error, out) from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
 
 
 def _warn_without_gpu(options: TrainOptions) -> None:

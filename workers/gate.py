@@ -49,14 +49,14 @@ def judge(rule: GateRule, new: Evaluation, against: Comparison | None) -> GateDe
         )
     low, high = against.ci95
     change = f"{against.mean_difference:+.2f} [{low:+.2f}, {high:+.2f}]"
-    if high > rule.margin:
+    if not high <= rule.margin:  # What is not a number passes nothing.
         return GateDecision(
             False,
             f"Error against the champion {change}: the upper limit exceeds the margin of "
             f"{rule.margin:g}.",
         )
     for band in against.bands:
-        if band.cases >= rule.min_band_cases and band.ci95[1] > rule.band_margin:
+        if band.cases >= rule.min_band_cases and not band.ci95[1] <= rule.band_margin:
             return GateDecision(
                 False,
                 f"Worse in band {band.name} ({band.cases} cases): {band.mean_difference:+.2f} "
@@ -68,7 +68,7 @@ def judge(rule: GateRule, new: Evaluation, against: Comparison | None) -> GateDe
 
 
 def _against_baseline(new: Evaluation) -> GateDecision:
-    if new.mae_ci95[1] >= new.baseline_mae:
+    if not new.mae_ci95[1] < new.baseline_mae:
         return GateDecision(
             False,
             f"First model: error {new.mae:.2f} [{new.mae_ci95[0]:.2f}, {new.mae_ci95[1]:.2f}] is "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.atomic import write_file
+from data.errors import ImageError
 from data.images.decoding import DEFAULT_LIMITS, ImageLimits
 from data.images.overlay import encode_colour_png, overlay
 from data.sources.film_file import read_film
@@ -24,6 +26,8 @@ NOT_IN_NAMES = re.compile(r"[^\w.-]+")
 
 Progress = Callable[[int, int], None]
 
+log = logging.getLogger(__name__)
+
 
 def write_heat_maps(
     predictor: Predictor,
@@ -35,7 +39,8 @@ def write_heat_maps(
 ) -> int:
     """Draws, for each predicted film, where the model looked for the primary target.
 
-    A picture is called as the film's id; one that is there already is kept.
+    A picture is called as the film's id; one that is there already is kept. A film that can no
+    longer be read is left out and logged.
 
     Args:
         predictor: The model.
@@ -52,21 +57,29 @@ def write_heat_maps(
         ModelError: The network has no feature map that could be drawn.
         StorageError: They cannot be written.
     """
-    from trainer.explanations.heatmap import heat_map
-
-    table, card, drawn = table_of(predictor.card), predictor.card, 0
+    card, drawn = predictor.card, 0
     for done, (film, row, name) in enumerate(zip(wanted, rows, _names(wanted), strict=True), 1):
         file = folder / f"{name}.{card.model_version}.png"
         if not row[ERROR] and not file.exists():
-            told = table.told(row)
-            known = {card.input: told} if card.input and told else {}
-            read = read_film(film.path, limits)
-            heat = heat_map(predictor, read.pixels, read.id, _target(card, row), known)
-            write_file(file, encode_colour_png(overlay(read.pixels, heat)), sync=False)
-            drawn += 1
+            try:
+                write_file(file, _picture(predictor, film, row, limits), sync=False)
+                drawn += 1
+            except ImageError as error:  # It was predicted before, and has changed since.
+                log.warning("%s gets no heat map: %s", film.shown, error)
         if progress is not None:
             progress(done, len(wanted))
     return drawn
+
+
+def _picture(predictor: Predictor, film: Wanted, row: Row, limits: ImageLimits) -> bytes:
+    """Returns the film with its heat map as PNG."""
+    from trainer.explanations.heatmap import heat_map
+
+    card, told = predictor.card, table_of(predictor.card).told(row)
+    known = {card.input: told} if card.input and told else {}
+    read = read_film(film.path, limits)
+    heat = heat_map(predictor, read.pixels, read.id, _target(card, row), known)
+    return encode_colour_png(overlay(read.pixels, heat))
 
 
 def _target(card: ModelCard, row: Row) -> str:

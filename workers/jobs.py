@@ -13,7 +13,7 @@ from workers.adoption import Adopter
 from workers.assembly import dataset, label_studio, open_ledger, task
 from workers.queues import accept_reconcile, request_soon
 from workers.reconcile import full_is_due, reconcile_labels
-from workers.rescoring import rescore_if_behind, rescore_pool
+from workers.rescoring import rescore_if_behind, rescore_pool, write_again
 from workers.reviewing import follow_reviews
 from workers.scheduling import consider_training, recover_runs
 from workers.settings import Settings
@@ -35,9 +35,10 @@ def reconcile() -> str:
         try:
             full = full_is_due(ledger, datetime.now(UTC))
             adopter = Adopter.of(settings)
-            reconcile_labels(
+            report = reconcile_labels(
                 label_studio(settings), ledger, task(settings), adopter=adopter, full=full
             )
+            write_again(ledger, report.adopted)
             rescore_if_behind(settings, ledger)
         except CarpalError as error:
             log.warning("Labels are as they were: %s", error)

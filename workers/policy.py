@@ -13,6 +13,8 @@ RETRY_FIRST_S = 60.0
 """Pause after a failed training; doubled with each further failure."""
 RETRY_LONGEST_S = 3600.0
 """The pause never grows beyond this."""
+DOUBLINGS = 6
+"""After so many the pause is at its longest: 60 s x 2^6 is more than an hour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,7 @@ class RetrainPolicy:
             more of them than one that goes on learning.
         after: New or changed labels that start each later training, >= 1.
         min_new: Fewest new labels for a training by waiting or by request, >= 1.
-        max_wait_s: Seconds since the last start after which `min_new` labels are enough; 0: never.
+        max_wait_s: Seconds after which one label that waits makes `min_new` enough; 0: never.
         min_interval_s: Fewest seconds between two starts.
     """
 
@@ -80,14 +82,9 @@ def decide(policy: RetrainPolicy, state: LoopState) -> Decision:
     if state.active_run:
         return Decision(False, f"Training {state.active_run} is under way.")
     blocked = _pause(policy, state)
-    if state.requested:
-        if state.new_labels >= policy.min_new:
-            return Decision(True, f"Requested, with {_labels(state)}.", "request")
-        return Decision(
-            False,
-            f"Requested, but only {_labels(state)} so far: it starts with {policy.min_new}.",
-        )
     wanted = policy.after if state.trained_before else policy.first_after
+    if state.requested and state.new_labels >= min(policy.min_new, wanted):
+        return Decision(True, f"Requested, with {_labels(state)}.", "request")
     if state.new_labels >= wanted:
         if blocked:
             return Decision(False, f"{_labels(state)} wait: {blocked}")
@@ -98,6 +95,10 @@ def decide(policy: RetrainPolicy, state: LoopState) -> Decision:
             f"{_labels(state)} have waited for more than {_duration(policy.max_wait_s)}.",
             "waiting",
         )
+    if state.requested:
+        least = min(policy.min_new, wanted)
+        said = f"Requested, but only {_labels(state)} so far: it starts with {least}."
+        return Decision(False, said)
     since = "since the last training" if state.trained_before else "for the first training"
     return Decision(False, f"{state.new_labels} of {wanted} new labels {since}.")
 
@@ -109,7 +110,7 @@ def _labels(state: LoopState) -> str:
 def _pause(policy: RetrainPolicy, state: LoopState) -> str:
     """Returns why an automatic start has to wait, or an empty string."""
     if state.failures and state.since_failure_s is not None:
-        pause = min(RETRY_LONGEST_S, RETRY_FIRST_S * 2 ** (state.failures - 1))
+        pause = min(RETRY_LONGEST_S, RETRY_FIRST_S * 2.0 ** min(state.failures - 1, DOUBLINGS))
         if state.since_failure_s < pause:
             left = _duration(pause - state.since_failure_s)
             return f"the last training failed, the next try is in {left}."

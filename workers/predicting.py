@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from trainer.predictor import Predictor, Squares
 
 BATCH = 64
-READERS = 4
-"""Threads that decode and prepare while the network computes."""
 
 Progress = Callable[[int, int], None]
 Emit = Callable[[Sequence[Row]], None]
@@ -155,8 +153,10 @@ def _computed(
     limits: ImageLimits,
 ) -> Iterator[list[tuple[int, Row]]]:
     """Yields (number of a film, its row) in batches, in their order."""
+    from trainer.fitting.cpu_threads import reading_threads
+
     parts = [numbers[start : start + batch] for start in range(0, len(numbers), batch)]
-    with ThreadPoolExecutor(READERS) as pool:
+    with ThreadPoolExecutor(reading_threads()) as pool:
 
         def read(part: Sequence[int]) -> list[Future[_Ready | CarpalError]]:
             return [pool.submit(_ready, predictor, wanted[number], limits) for number in part]

@@ -67,7 +67,10 @@ def request_reconcile(settings: Settings, reason: str) -> bool:
         try:
             if not redis.set(RECONCILE_FLAG, reason, nx=True, ex=RECONCILE_FLAG_S):
                 return False
-            queue(LIGHT, redis).enqueue(
+            light = queue(LIGHT, redis)
+            if len(light):  # Its worker is busy or gone; what waits asks for all that is true then.
+                return False
+            light.enqueue(
                 "workers.jobs.reconcile",
                 job_timeout=RECONCILE_TIMEOUT_S,
                 result_ttl=60,
@@ -88,9 +91,15 @@ def request_soon(settings: Settings, reason: str) -> None:
 
 
 def accept_reconcile(settings: Settings) -> None:
-    """Called as a reconcile begins: what happens from now on asks for a new one."""
+    """Called as a reconcile begins: what happens from now on asks for a new one.
+
+    A Redis that does not answer holds it up no longer: the flag falls by itself.
+    """
     with _redis(settings) as redis:
-        redis.delete(RECONCILE_FLAG)
+        try:
+            redis.delete(RECONCILE_FLAG)
+        except RedisError as error:
+            log.warning("%s", _unavailable(settings, error))
 
 
 def submit_once(settings: Settings, function: str, job_id: str, *args: str, timeout_s: int) -> bool:
@@ -160,6 +169,6 @@ def _redis(settings: Settings) -> Redis:
 
 
 def _unavailable(settings: Settings, error: RedisError) -> ServiceUnavailableError:
-    where = settings.redis.rpartition("@")[2]
+    where = settings.redis.rpartition("@")[2].partition("?")[0]  # Either may hold a password.
     cause = _ERRNO.sub("", str(error)).rstrip(".")
     return ServiceUnavailableError(f"Redis at {where} does not answer: {cause}.")

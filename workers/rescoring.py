@@ -17,18 +17,20 @@ from data.domain import Prediction, TaskSpec
 from data.ledger.ledger import Ledger
 from labeling_config.client import LabelStudio
 from labeling_config.codec import prediction_to_json
-from workers.assembly import label_studio, mask_store, pool, registry, task
+from workers.assembly import image_limits, label_studio, mask_store, pool, registry, task
 from workers.bootstrap import project_handle
 from workers.promotion import CHAMPION, request_rescore
 from workers.scoring import stream_scores
 from workers.settings import Settings
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from trainer.predictor import Predictor
 
 WRITE_CHUNK = 200
 """Predictions in one request to Label Studio."""
 PREDICT_BATCH = 64
+STORE_CHUNK = 512
+"""Predictions that are stored together."""
 SCORED = "scored"
 """State key: the model version that every open radiograph has been scored by."""
 
@@ -64,6 +66,20 @@ def rescore_if_behind(settings: Settings, ledger: Ledger) -> bool:
     return bool(model_version) and request_rescore(settings, model_version)
 
 
+def write_again(ledger: Ledger, tasks: Collection[int]) -> None:
+    """Sees to it that tasks which show a radiograph only now get their predictions, too.
+
+    A task may be older than those that have theirs: its image could not be had at first. Label
+    Studio keeps one prediction of a model, so writing the others behind it again changes nothing.
+    """
+    champion = ledger.get_state(CHAMPION)
+    if not champion or not tasks:
+        return
+    key, before = written_key(champion), min(tasks) - 1
+    if before < int(ledger.get_state(key) or 0):
+        ledger.set_state(key, str(before))
+
+
 def rescore_pool(settings: Settings, ledger: Ledger, model_version: str) -> int:
     """Brings ledger and Label Studio up to date with the champion.
 
@@ -81,8 +97,10 @@ def rescore_pool(settings: Settings, ledger: Ledger, model_version: str) -> int:
     began = time.monotonic()
     spec, handle = task(settings), project_handle(ledger)
     done = int(ledger.get_state(written_key(model_version)) or 0)
-    waiting = {t: r for t, r in open_tasks(ledger, handle.id).items() if t > done}
-    predictions = predictions_of(settings, ledger, model_version, set(waiting.values()))
+    shown = open_tasks(ledger, handle.id)
+    waiting = {t: r for t, r in shown.items() if t > done}
+    # Of all that are open, because a held-out one takes its place among them, not among the new.
+    predictions = predictions_of(settings, ledger, model_version, set(shown.values()))
     client = label_studio(settings)
     written = _write(client, ledger, spec, handle.id, model_version, waiting, predictions)
     client.set_model_version(
@@ -101,6 +119,7 @@ def predictions_of(
 ) -> dict[str, Prediction]:
     """Returns what a model says of these radiographs; what it had not said yet is stored.
 
+    It is stored part by part, so that a kill costs no more than `STORE_CHUNK` predictions.
     Unreadable images are left out and logged.
     """
     known = ledger.predictions(model_version)
@@ -111,18 +130,24 @@ def predictions_of(
         folder = registry(settings).fetch(model_version, settings.cache / "models")
         find_mask = mask_store(settings).find
         predictor = Predictor.load(folder, settings.device, find_mask=find_mask)
-        images = pool(settings)
-        files: list[tuple[str, Path]] = []
-        for radiograph_id in missing:
-            radiograph = ledger.radiograph(radiograph_id)
-            if radiograph is not None:
-                files.append((radiograph_id, images.path(radiograph)))
-        new, errors = predictor.predict_files(files, batch_size=PREDICT_BATCH)
-        ledger.add_predictions(new)
-        for radiograph_id, error in errors.items():
-            log.warning("Radiograph %s cannot be scored: %s", radiograph_id[:12], error)
-        known = {**known, **{p.radiograph_id: p for p in new}}
+        for start in range(0, len(missing), STORE_CHUNK):
+            chunk = missing[start : start + STORE_CHUNK]
+            known |= _scored(settings, ledger, predictor, chunk)
     return {name: known[name] for name in wanted if name in known}
+
+
+def _scored(
+    settings: Settings, ledger: Ledger, predictor: Predictor, radiograph_ids: Collection[str]
+) -> dict[str, Prediction]:
+    """Predicts radiographs, stores what was said, and returns it."""
+    images, films = pool(settings), ledger.radiographs_among(radiograph_ids)
+    files = [(name, images.path(film)) for name, film in sorted(films.items())]
+    limits = image_limits(settings)
+    new, errors = predictor.predict_files(files, batch_size=PREDICT_BATCH, limits=limits)
+    ledger.add_predictions(new)
+    for name, error in errors.items():
+        log.warning("Radiograph %s cannot be scored: %s", name[:12], error)
+    return {prediction.radiograph_id: prediction for prediction in new}
 
 
 def _write(

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from data.atomic import write_file
 from data.errors import InvalidInputError
@@ -26,6 +26,10 @@ SECRETS_FILE = "secrets.toml"
 REVIEWS = ("off", "branch")
 WORKING_SETS = ("pool", "chosen")
 WEB = ("http://", "https://")
+AT_LEAST_ONE = (
+    *("retrain_first_after", "retrain_after", "retrain_min_new"),
+    *("reconcile_interval_s", "train_timeout_s", "max_image_bytes", "max_image_pixels"),
+)
 URL_SCHEMES = {
     "redis_url": ("redis://", "rediss://", "unix://"),
     "label_studio_url": WEB,
@@ -168,11 +172,9 @@ class Settings:
             raise InvalidInputError(
                 "CARPAL_TEST_SHARE and CARPAL_CALIBRATION_SHARE must lie above 0 and at most 0.5."
             )
-        if min(self.retrain_first_after, self.retrain_after, self.retrain_min_new) < 1:
-            raise InvalidInputError(
-                "CARPAL_RETRAIN_FIRST_AFTER, CARPAL_RETRAIN_AFTER and CARPAL_RETRAIN_MIN_NEW "
-                "must be at least 1."
-            )
+        for name in AT_LEAST_ONE:
+            if getattr(self, name) < 1:
+                raise InvalidInputError(f"{PREFIX}{name.upper()} must be at least 1.")
         for name, allowed in (("review", REVIEWS), ("working_set", WORKING_SETS)):
             if getattr(self, name) not in allowed:
                 raise InvalidInputError(
@@ -180,11 +182,7 @@ class Settings:
                     f"{', '.join(allowed)}."
                 )
         for name, schemes in URL_SCHEMES.items():
-            url = getattr(self, name)
-            if url and not url.startswith(schemes):  # not quoted: it may hold a password
-                raise InvalidInputError(
-                    f"{PREFIX}{name.upper()} must begin with {' or '.join(schemes)}."
-                )
+            _check_url(name, getattr(self, name), schemes)
 
     @property
     def pool(self) -> Path:
@@ -267,6 +265,20 @@ def _read_secrets(path: Path) -> dict[str, str]:
     except ValueError as error:  # of TOML and of UTF-8
         raise InvalidInputError(f"{path} is not readable as TOML: {error}.") from error
     return {k: str(v) for k, v in table.items() if k in GENERATED_SECRETS}
+
+
+def _check_url(name: str, url: str, schemes: tuple[str, ...]) -> None:
+    """Refuses an address that cannot be one; it is not quoted, for it may hold a password."""
+    if not url:
+        return
+    if not url.startswith(schemes):
+        raise InvalidInputError(f"{PREFIX}{name.upper()} must begin with {' or '.join(schemes)}.")
+    try:
+        _ = urlsplit(url).port
+    except ValueError:
+        raise InvalidInputError(
+            f"{PREFIX}{name.upper()} is no address: its port must be a number up to 65535."
+        ) from None
 
 
 def _convert(name: str, text: str, type_name: str) -> str | int | float | Path:

@@ -16,26 +16,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
-from data.domain import DatasetVersion, Example, Split, TaskSpec
+from data.domain import DatasetVersion, Example, TaskSpec
 from data.errors import CarpalError, NotFoundError, VersionError
 from data.ledger.events import EventKind
 from data.ledger.ledger import Ledger
-from data.runs import Run, RunState
+from data.runs import Run, RunChanges, RunState
 from data.versions.proposals import Proposal
-from trainer.registry.registry import ModelRef, Registry
 from workers.adjudication import adjudicators
-from workers.assembly import (
-    dataset,
-    mask_store,
-    open_ledger,
-    registry,
-    task,
-    train_options,
-)
+from workers.assembly import dataset, mask_store, open_ledger, task, train_options
 from workers.committing import commit_current
-from workers.promotion import promote
+from workers.judging import Candidate, put_to_gate
 from workers.reviewing import wait_for_review
 from workers.scheduling import HEARTBEAT_S, note_labels_seen, override_of
 from workers.settings import Settings
@@ -98,11 +90,10 @@ class _Stages:
         if version is None:
             return
         with self._stage("train"):
-            models = registry(self.settings)
-            champion = models.champion()
-            folder = self._train(spec, version, examples, models, champion)
+            folder = self._train(spec, version, examples)
         with self._stage("evaluate"):
-            self._evaluate(spec, version, examples, folder, models, champion)
+            candidate = Candidate(self.run_id, spec, version.name, examples, folder)
+            put_to_gate(self.settings, self.ledger, candidate)
         self.ledger.update_run(
             self.run_id, state=RunState.SUCCEEDED, stage="", finished_at=datetime.now(UTC)
         )
@@ -154,14 +145,7 @@ class _Stages:
         examples = dataset(self.settings, spec).examples(version.name)
         return [replace(e, mask=masks.find(e.radiograph_id)) for e in examples]
 
-    def _train(
-        self,
-        spec: TaskSpec,
-        version: DatasetVersion,
-        examples: list[Example],
-        models: Registry,
-        champion: ModelRef | None,
-    ) -> Path:
+    def _train(self, spec: TaskSpec, version: DatasetVersion, examples: list[Example]) -> Path:
         from trainer.train import train
 
         folder = self.settings.home / "runs" / self.run_id / "model"
@@ -181,58 +165,6 @@ class _Stages:
         )
         return trained.folder
 
-    def _evaluate(
-        self,
-        spec: TaskSpec,
-        version: DatasetVersion,
-        examples: list[Example],
-        folder: Path,
-        models: Registry,
-        champion: ModelRef | None,
-    ) -> None:
-        from trainer.evaluation.evaluation import compare, evaluate
-        from trainer.evaluation.report import write_report
-        from trainer.predictor import Predictor
-        from workers.evaluating import film_finder, predict, subject_of
-        from workers.gate import judge
-
-        tests = [e for e in examples if e.split is Split.TEST]
-        truths = {e.radiograph_id: e.values for e in tests}
-        learnt = [e.values for e in examples if e.split is Split.TRAIN]
-        find_mask = mask_store(self.settings).find
-        predictor = Predictor.load(folder, self.settings.device, find_mask=find_mask)
-        # As it will serve: nobody tells it what the experts have not said yet.
-        new = predict(predictor, tests, {})
-        evaluation = evaluate(spec, new, truths, learnt)
-        subject = subject_of(spec, predictor.card, version.name, new, tests, input_known=False)
-        comparison = None
-        if champion is not None and tests:
-            held = models.fetch(champion.model_version, self.settings.cache / "models")
-            old = Predictor.load(held, self.settings.device, find_mask=find_mask)
-            comparison = compare(spec, new, predict(old, tests, {}), truths)
-            subject = replace(subject, against=old.model_version, comparison=comparison)
-        decision = judge(spec.gate, evaluation, comparison)
-        metrics = evaluation.to_json()
-        page = write_report(
-            folder.parent / "report", evaluation, subject, film_finder(predictor.card, tests)
-        )
-        tags = {"run": self.run_id, "version": version.name}
-        models.record(folder, metrics, tags, page.parent)
-        self.ledger.append(
-            EventKind.GATE,
-            predictor.model_version,
-            {"run": self.run_id, "promote": decision.promote, "reason": decision.reason},
-        )
-        if decision.promote:
-            promote(self.settings, self.ledger, models, predictor.model_version, decision.reason)
-        self.ledger.update_run(
-            self.run_id,
-            model_version=predictor.model_version,
-            promoted=decision.promote,
-            reason=decision.reason,
-            metrics=metrics,
-        )
-
     def _progress(self) -> Callable[[EpochReport], None]:
         """Returns what tells the log of each epoch, and the ledger now and then."""
         told = time.monotonic()
@@ -243,7 +175,7 @@ class _Stages:
             if time.monotonic() - told >= PROGRESS_S:
                 told = time.monotonic()
                 stage = f"train, epoch {report.epoch} of {report.epochs}"
-                self.ledger.update_run(self.run_id, stage=stage)
+                _mention(self.ledger, self.run_id, stage=stage)
 
         return progress
 
@@ -267,6 +199,14 @@ def _fail(ledger: Ledger, run_id: str, reason: str) -> None:
     ledger.update_run(run_id, state=RunState.FAILED, error=reason, finished_at=datetime.now(UTC))
 
 
+def _mention(ledger: Ledger, run_id: str, **changes: Unpack[RunChanges]) -> None:
+    """Notes what the next note makes good: a ledger that fails for a moment ends no training."""
+    try:
+        ledger.update_run(run_id, **changes)
+    except CarpalError as error:
+        log.warning("Training %s goes on unnoted: %s", run_id, error)
+
+
 @contextmanager
 def _only_one(home: Path) -> Iterator[bool]:
     """Yields whether this process is the only one that trains in this workspace."""
@@ -287,7 +227,7 @@ def _heartbeat(settings: Settings, run_id: str) -> Iterator[None]:
     def beat() -> None:
         with open_ledger(settings) as ledger:
             while not stop.wait(HEARTBEAT_S):
-                ledger.update_run(run_id, heartbeat_at=datetime.now(UTC))
+                _mention(ledger, run_id, heartbeat_at=datetime.now(UTC))
 
     thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
     thread.start()

@@ -116,7 +116,7 @@ def status_of(path: Path) -> os.stat_result | None:
 
 def printable(name: str) -> str:
     """Escapes control characters and bytes that are no UTF-8; other text is kept."""
-    if not any(unicodedata.category(letter) in NOT_IN_NAMES for letter in name):
+    if name.isprintable() or not any(unicodedata.category(c) in NOT_IN_NAMES for c in name):
         return name
     text = os.fsencode(name).decode("utf-8", errors="backslashreplace")
     return "".join(

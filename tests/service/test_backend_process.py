@@ -89,6 +89,7 @@ class SlowPredictor:
     """Says of each image the age that its file holds, after the time that its file asks for."""
 
     spec_name = SPEC.name
+    needs_mask = False
 
     def __init__(self, path: Path) -> None:
         model = json.loads(path.read_text())

@@ -97,6 +97,23 @@ def test_diff_without_arguments_is_against_the_version_before(carpal: CliRunner)
     )
 
 
+@pytest.mark.parametrize(
+    ("named", "old", "new"),
+    [
+        (["latest"], "v0001", "v0002"),
+        (["v1", "v2"], "v0001", "v0002"),
+        (["v2", "v1"], "v0002", "v0001"),
+    ],
+    ids=["one alone", "two", "two backwards"],
+)
+def test_diff_holds_one_version_against_the_one_before_and_two_against_each_other(
+    carpal: CliRunner, named: list[str], old: str, new: str
+) -> None:
+    found = json.loads(carpal.invoke(app, ["versions", "diff", *named, "--json"]).output)
+
+    assert (found["old"], found["new"]) == (old, new)
+
+
 def test_diff_prints_no_more_rows_than_are_wanted(carpal: CliRunner) -> None:
     result = carpal.invoke(app, ["versions", "diff", "--rows", "0"])
 
@@ -129,7 +146,7 @@ def test_an_unknown_version_is_one_sentence(carpal: CliRunner, command: list[str
 
 
 def test_the_first_version_is_held_against_nothing(carpal: CliRunner) -> None:
-    found = json.loads(carpal.invoke(app, ["versions", "diff", "", "v1", "--json"]).output)
+    found = json.loads(carpal.invoke(app, ["versions", "diff", "v1", "--json"]).output)
 
     assert (found["old"], found["new"]) == ("nothing", "v0001")
     assert found["summary"] == "+5 labels, 0 corrected, 0 withdrawn, 0 confirmed"
@@ -146,7 +163,7 @@ def test_a_proposal_can_be_looked_at_before_it_counts(
     monkeypatch.setenv("CARPAL_HOME", str(tmp_path))
 
     found = [
-        json.loads(CliRunner().invoke(app, ["versions", "diff", "", name, "--json"]).output)
+        json.loads(CliRunner().invoke(app, ["versions", "diff", name, "--json"]).output)
         for name in ("proposal", "v0002")
     ]
 
@@ -156,7 +173,7 @@ def test_a_proposal_can_be_looked_at_before_it_counts(
 
 
 def test_where_no_proposal_waits_one_sentence_says_so(carpal: CliRunner) -> None:
-    result = carpal.invoke(app, ["versions", "diff", "", "proposal"])
+    result = carpal.invoke(app, ["versions", "diff", "proposal"])
 
     assert "No dataset version waits for a person." in str(result.exception)
 

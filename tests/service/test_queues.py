@@ -19,6 +19,7 @@ from tests.support import eventually
 from workers.queues import (
     HEAVY,
     LIGHT,
+    RECONCILE_FLAG,
     accept_reconcile,
     depths,
     is_alive,
@@ -58,6 +59,15 @@ def test_a_redis_that_is_gone_is_said_without_numbers(
     assert str(refused.value) == f"Redis at {address} does not answer: Connection refused."
 
 
+def test_a_password_behind_the_address_is_not_said_either(settings: Settings) -> None:
+    gone = replace(settings, redis_url=f"redis://127.0.0.1:{free_port()}/0?password=hush-hush")
+
+    with pytest.raises(ServiceUnavailableError) as refused:
+        depths(gone)
+
+    assert "hush-hush" not in str(refused.value)
+
+
 def test_a_burst_of_hints_asks_for_one_reconcile(settings: Settings) -> None:
     assert request_reconcile(settings, "webhook")
     assert not request_reconcile(settings, "webhook")
@@ -65,8 +75,18 @@ def test_a_burst_of_hints_asks_for_one_reconcile(settings: Settings) -> None:
     assert depths(settings) == {LIGHT: 1, HEAVY: 0}
 
 
+def test_while_the_light_worker_is_gone_reconciles_do_not_pile_up(settings: Settings) -> None:
+    request_reconcile(settings, "timer")
+    Redis.from_url(settings.redis).delete(RECONCILE_FLAG)  # as it does by itself after a while
+
+    assert not request_reconcile(settings, "timer")
+
+    assert depths(settings)[LIGHT] == 1
+
+
 def test_a_hint_during_a_reconcile_asks_for_another(settings: Settings) -> None:
     request_reconcile(settings, "webhook")
+    queue(LIGHT, Redis.from_url(settings.redis)).empty()  # A worker has taken it.
     accept_reconcile(settings)
 
     assert request_reconcile(settings, "webhook")
@@ -110,6 +130,7 @@ def test_a_redis_that_is_down_is_one_sentence_without_its_password(tmp_path: Pat
     with pytest.raises(ServiceUnavailableError, match=f"127.0.0.1:{port}") as caught:
         request_reconcile(settings, "webhook")
     request_soon(settings, "webhook")
+    accept_reconcile(settings)  # A reconcile that has begun goes on.
 
     assert "hush-hush" not in str(caught.value)
 

@@ -1,4 +1,4 @@
-"""The rules of docs/architecture.md that a machine can hold: imports, environment, settings."""
+"""The rules of the architecture that a machine can hold: imports, environment, settings."""
 
 from __future__ import annotations
 

@@ -166,8 +166,9 @@ def _band_quantiles(names: Sequence[str], scores: Numbers, coverage: float) -> d
     found = {}
     for name in sorted(set(names) - {""}):
         inside = scores[np.asarray([n == name for n in names], bool)]
-        if len(inside) >= MIN_BAND_CASES:
-            found[name] = conformal_quantile(inside, coverage)
+        quantile = conformal_quantile(inside, coverage)
+        if len(inside) >= MIN_BAND_CASES and math.isfinite(quantile):
+            found[name] = quantile
     return found
 
 

@@ -73,16 +73,7 @@ def predictions(
     made = []
     for row, radiograph_id in enumerate(ids):
         fed = known[row] if known is not None else {}
-        numbers = read[asked.input in fed]
-        case = _Case(
-            {
-                n: (float(numbers.centres[n][row]), float(s[row]))
-                for n, (_, s) in raw.numbers.items()
-            },
-            {t.name: _probabilities(t, chances[t.name][row]) for t in asked.targets if t.choices},
-            numbers.bands[row] if numbers.bands else "",
-            numbers.calibration,
-        )
+        case = _case(asked, raw, chances, read[asked.input in fed], row)
         empty = Prediction(
             radiograph_id, asked.model_version, {}, {}, {}, 0.0, calibration.coverage
         )
@@ -126,6 +117,17 @@ class _Case:
     probabilities: Mapping[str, Mapping[str, float]]
     band: str
     calibration: Calibration
+
+
+def _case(
+    asked: Asked, raw: RawOutputs, chances: Mapping[str, Numbers], numbers: _Numbers, row: int
+) -> _Case:
+    return _Case(
+        {n: (float(numbers.centres[n][row]), float(s[row])) for n, (_, s) in raw.numbers.items()},
+        {t.name: _probabilities(t, chances[t.name][row]) for t in asked.targets if t.choices},
+        numbers.bands[row] if numbers.bands else "",
+        numbers.calibration,
+    )
 
 
 def _prediction(asked: Asked, case: _Case, empty: Prediction) -> Prediction:

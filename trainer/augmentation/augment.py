@@ -7,6 +7,7 @@ and nothing that a GPU computes is looked at: the host never waits.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -32,6 +33,9 @@ SHARPEN_STRENGTH = (0.5, 2.0)
 
 CLAHE_STRENGTH = (0.3, 1.0)
 """Share of the film with even contrast in what becomes of it."""
+
+GREY_LEVELS = (8.0, 64.0)
+"""What is left of 256 on a film that was exposed far too little, or for another display."""
 
 ERASED_SIDE = (0.1, 0.3)
 """Sides of an erased rectangle, as a share of the image's side."""
@@ -64,8 +68,9 @@ class Ranges:
         brightness: Added to the grey values (0..1).
         invert: Share of the images that become negatives.
         sharpen: Share that is sharpened.
-        clahe: Share whose local contrast is evened out, see `augment_grey.even_out`.
+        clahe: Share whose local contrast is evened out, see `grey.even_out`.
         blur: Share that is blurred.
+        posterise: Share that is left few grey levels.
         noise: Highest standard deviation of grain (grey values 0..1).
         erase: Share that loses a rectangle to the image's mean grey.
         marker: Share that gets a white lead letter near an edge.
@@ -83,6 +88,7 @@ class Ranges:
     sharpen: float = 0.0
     clahe: float = 0.0
     blur: float = 0.0
+    posterise: float = 0.0
     noise: float = 0.0
     erase: float = 0.0
     marker: float = 0.0
@@ -118,6 +124,7 @@ def ranges_of(options: TrainOptions) -> Ranges:
         sharpen=share(options.sharpen),
         clahe=share(options.clahe),
         blur=share(options.blur),
+        posterise=share(options.posterise),
         noise=options.noise * factor,
         erase=share(options.erase),
         marker=share(options.marker),
@@ -151,6 +158,7 @@ def augment(
     _change_some(pixels, draws, "clahe", ranges.clahe, _even_out)
     _change_some(pixels, draws, "blur", ranges.blur, _blur)
     _change_some(pixels, draws, "sharpen", ranges.sharpen, _sharpen)
+    _change_some(pixels, draws, "posterise", ranges.posterise, _posterise)
     if ranges.exposes:
         pixels = _expose(pixels, draws, ranges)
     if ranges.noise > 0:
@@ -214,6 +222,11 @@ def _blur(pixels: Tensor, draws: Draws) -> Tensor:
 def _sharpen(pixels: Tensor, draws: Draws) -> Tensor:
     strength = _each(draws, "sharpen_strength", SHARPEN_STRENGTH, pixels)
     return grey.sharpen(pixels, *_widths(draws, "sharpen_width", pixels), strength)
+
+
+def _posterise(pixels: Tensor, draws: Draws) -> Tensor:
+    low, high = (math.log(levels) for levels in GREY_LEVELS)
+    return grey.posterise(pixels, _each(draws, "grey_levels", (low, high), pixels).exp())
 
 
 def _erase(pixels: Tensor, draws: Draws) -> Tensor:

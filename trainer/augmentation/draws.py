@@ -13,6 +13,7 @@ NAMES = (
     *("erase", "erase_x", "erase_y", "erase_width", "erase_height"),
     *("marker", "marker_letter", "marker_height", "marker_edge", "marker_place"),
     *("marker_depth", "marker_white", "invert"),
+    *("posterise", "grey_levels"),
 )
 """What is drawn for every image, whether a change needs it or not: switching one change off leaves
 the others as they were."""

@@ -77,6 +77,16 @@ def blur(pixels: Tensor, width: Tensor, widest: float) -> Tensor:
     return both.view(count, 1, side, side).clamp_(0, 1)
 
 
+def posterise(pixels: Tensor, levels: Tensor) -> Tensor:
+    """Leaves a few grey levels, evenly from black to white.
+
+    Args:
+        pixels: (n, 1, S, S) in 0..1.
+        levels: (n, 1, 1, 1) steps from black to white, at least 1; need not be whole.
+    """
+    return (pixels * levels).round_().div_(levels).clamp_(0, 1)
+
+
 def sharpen(pixels: Tensor, width: Tensor, widest: float, strength: Tensor) -> Tensor:
     """Unsharp masking: adds what a blur takes away.
 

@@ -13,14 +13,14 @@ from data.domain import TaskSpec
 from trainer.evaluation.bands import Band, bands_of
 from trainer.evaluation.case_table import Case
 from trainer.evaluation.plot_style import (
-    COLOURS,
     FAINT,
     GREY,
     INK,
-    MARKERS,
+    colour_of,
     figure,
     label,
     legend,
+    marker_of,
     percent,
     plain_name,
     tidy,
@@ -61,7 +61,7 @@ def box_of(values: Sequence[float]) -> Box:
     lower, median, upper = (float(q) for q in np.quantile(values, (0.25, 0.5, 0.75)))
     reach = 1.5 * (upper - lower)
     inside = [v for v in values if lower - reach <= v <= upper + reach]
-    outliers = tuple(v for v in values if v not in inside)
+    outliers = tuple(v for v in values if not lower - reach <= v <= upper + reach)
     # With few values a quartile may lie beyond the last value within reach.
     low, high = min(*inside, lower), max(*inside, upper)
     return Box(low, lower, median, upper, high, outliers)
@@ -86,7 +86,7 @@ def error_by_band(spec: TaskSpec, cases: Sequence[Case], score: NumberScore) -> 
         inside = [[c.error for c in cases if _holds(band, c)] for band in bands]
         kept = [(place, errors) for place, errors in zip(places, inside, strict=True) if errors]
         if kept:
-            _boxes(upper, kept, _box_width(spec), COLOURS[i])
+            _boxes(upper, kept, _box_width(spec), colour_of(i))
         _points(
             lower,
             places,
@@ -207,8 +207,8 @@ def _points(
         x,
         y,
         yerr=[y - low, high - y],
-        fmt=MARKERS[group],
-        color=COLOURS[group],
+        fmt=marker_of(group),
+        color=colour_of(group),
         capsize=4,
         markersize=7,
         linewidth=1.6,
@@ -223,7 +223,7 @@ def _points(
             textcoords="offset points",
             ha="center",
             fontsize=9,
-            color=COLOURS[group],
+            color=colour_of(group),
         )
 
 

@@ -10,12 +10,12 @@ import numpy as np
 from trainer.evaluation.choice_scores import Chances, ChoiceScore, reliability
 from trainer.evaluation.coverage import exact_interval
 from trainer.evaluation.plot_style import (
-    COLOURS,
     INK,
-    MARKERS,
+    colour_of,
     figure,
     label,
     legend,
+    marker_of,
     percent,
     tidy,
 )
@@ -46,14 +46,14 @@ def calibration(name: str, truth: Sequence[str], chances: Chances, score: Choice
         y,
         yerr=[y - ends[:, 0], ends[:, 1] - y],
         fmt="o",
-        color=COLOURS[0],
+        color=colour_of(0),
         capsize=4,
         markersize=7,
         linewidth=1.6,
         label="answers, exact 95 % limits",
     )
     sure = [max(p.values()) for p in chances if p]
-    below.hist(sure, bins=np.linspace(0, 1, 31).tolist(), color=COLOURS[0], alpha=0.7)
+    below.hist(sure, bins=np.linspace(0, 1, 31).tolist(), color=colour_of(0), alpha=0.7)
     low = min(x) - 0.06
     axes.set_xlim(max(0.0, low), 1.01)
     axes.set_ylim(max(0.0, min(low, float(ends[:, 0].min()) - 0.03)), 1.02)
@@ -105,8 +105,8 @@ def _curves(axes: Axes, history: Sequence[Mapping[str, float]], name: str, colou
         axes.plot(
             [r["epoch"] for r in rows],
             [r[name] for r in rows],
-            color=COLOURS[colour % len(COLOURS)],
-            marker=MARKERS[colour % len(MARKERS)],
+            color=colour_of(colour),
+            marker=marker_of(colour),
             markersize=4,
             alpha=1.0 if len(members) == 1 else 0.6,
             linewidth=1.6,

@@ -18,7 +18,13 @@ from data.domain import Prediction, Target, TaskSpec, Value
 from trainer.evaluation.bands import bands_of
 from trainer.evaluation.bootstrap import mean_interval
 from trainer.evaluation.choice_scores import ChoiceScore
-from trainer.evaluation.judging import Truths, judge_choice, judge_number, numbers_of
+from trainer.evaluation.judging import (
+    Truths,
+    is_judged,
+    judge_choice,
+    judge_number,
+    numbers_of,
+)
 from trainer.evaluation.scores import NumberScore, mean
 from trainer.inputs.targets import counted
 
@@ -194,10 +200,12 @@ def _wrong_answers(
     champion: Mapping[str, Prediction],
     truths: Truths,
 ) -> Difference:
+    """Compares the wrong answers of two models, over the cases that both are judged by."""
     both = [
         (new[k].values.get(target.name), champion[k].values.get(target.name), truth)
         for k, row in truths.items()
-        if (truth := counted(target, row)) is not None and k in new and k in champion
+        if (truth := counted(target, row)) is not None
+        and all(k in p and is_judged(target, p[k]) for p in (new, champion))
     ]
     change = [float(ours != truth) - float(theirs != truth) for ours, theirs, truth in both]
     return _difference("all", np.asarray(change, np.float64))

@@ -66,14 +66,9 @@ def judge_choice(
 ) -> ChoiceScore:
     """Scores a choice target, overall and within each band of the gate's target.
 
-    Arguments as of `judge_number`. Where a target with a condition was not told, the model said
-    that it does not apply, which is wrong; any other target that was not told is not judged.
+    Arguments as of `judge_number`; which answers count, `is_judged` says.
     """
-    cases = [
-        k
-        for k in _judged(target, predictions, truths)
-        if target.applies_when or target.name in predictions[k].probabilities
-    ]
+    cases = [k for k in _judged(target, predictions, truths) if is_judged(target, predictions[k])]
     labels = [str(v) for v in (counted(target, row) for row in train_truths) if v is not None]
     truth = {k: str(truths[k][target.name]) for k in cases}
     chances = {k: predictions[k].probabilities.get(target.name, {}) for k in cases}
@@ -90,6 +85,15 @@ def judge_choice(
             for name, inside in bands
         ),
     )
+
+
+def is_judged(target: Target, said: Prediction) -> bool:
+    """Whether a model's answer on a choice target counts.
+
+    Where a target with a condition was not told, the model said that it does not apply, which may
+    be wrong; any other target that was not told, it does not know.
+    """
+    return target.applies_when is not None or target.name in said.probabilities
 
 
 def numbers_of(target: Target, rows: Sequence[Mapping[str, Value]]) -> NDArray[np.float64]:

@@ -24,6 +24,16 @@ WIDTH = 9.0
 DPI = 100
 
 
+def colour_of(group: int) -> str:
+    """Returns the colour of a group by its number."""
+    return COLOURS[group % len(COLOURS)]
+
+
+def marker_of(group: int) -> str:
+    """Returns the marker of a group; groups that share a colour have different ones."""
+    return MARKERS[(group + group // len(COLOURS)) % len(MARKERS)]
+
+
 def figure(height: float) -> Figure:
     """Returns an empty figure of the common width; the height in inches."""
     from matplotlib.figure import Figure

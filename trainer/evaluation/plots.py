@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from data.domain import TaskSpec
 from trainer.evaluation.case_table import Case
 from trainer.evaluation.plot_style import (
-    COLOURS,
     FAINT,
     INK,
-    MARKERS,
+    colour_of,
     figure,
     groups_of,
     label,
     legend,
+    marker_of,
     percent,
     plain_name,
     signed,
@@ -56,7 +56,9 @@ def agreement(spec: TaskSpec, cases: Sequence[Case], score: NumberScore) -> Figu
         _points(axes, _truth(members), _told(members), i, group)
         thinned = _thinned(members, WHISKERS // len(groups))
         low, high = (np.asarray([getattr(c, end) for c in thinned]) for end in ("low", "high"))
-        axes.vlines(_truth(thinned), low, high, color=COLOURS[i], alpha=0.35, linewidth=1, zorder=1)
+        axes.vlines(
+            _truth(thinned), low, high, color=colour_of(i), alpha=0.35, linewidth=1, zorder=1
+        )
     name = plain_name(target)
     promise = f"{percent(score.promised_coverage)} interval"
     title = f"{score.cases} cases: MAE {score.mae:.1f} {target.unit}, r {score.r:.3f}"
@@ -129,8 +131,8 @@ def _points(axes: Axes, x: Numbers, y: Numbers, group: int, name: str) -> None:
         x,
         y,
         s=24,
-        marker=MARKERS[group],
-        color=COLOURS[group],
+        marker=marker_of(group),
+        color=colour_of(group),
         alpha=0.65,
         linewidths=0,
         label=f"{name or 'all'} ({len(x)})",

@@ -154,7 +154,7 @@ def stress_report(
         truths: Radiograph id -> target -> true value, where there is one.
         known: What is known of each film before, such as the sex.
         stresses: What is done to the films.
-        uses_masks: The model looks at hand masks (`predictor.card.preparation.needs_mask`): what
+        uses_masks: The model looks at hand masks (`Predictor.needs_mask`): what
             moves the hand is left out, as its mask would mark something else.
 
     Raises:

@@ -80,7 +80,7 @@ class EpochOrder(Sampler[int]):
         used: Cases of an epoch: whole steps only. A rest of one image would have no variance.
         seed: See `TrainOptions.seed`.
         rank: Number of this process among those that train together.
-        processes: How many train together; each takes every so-manieth case.
+        processes: How many train together; each takes every `processes`-th case.
     """
 
     def __init__(self, cases: int, used: int, seed: int, rank: int = 0, processes: int = 1) -> None:

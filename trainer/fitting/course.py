@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from data.atomic import storage_error
 from trainer import torchvision_guard  # noqa: F401  (must come before lightning)
 from trainer.fitting.learner import Learner
 from trainer.fitting.schedules import make_plateau
@@ -150,6 +151,9 @@ class Course(Checkpoint):
 
     def _save(self, trainer: pl.Trainer) -> None:
         draft = self._file.with_suffix(".part")
-        trainer.save_checkpoint(draft)  # by all processes; the first one writes
-        if self._team.leads:
-            draft.replace(self._file)
+        try:
+            trainer.save_checkpoint(draft)  # by all processes; the first one writes
+            if self._team.leads:
+                draft.replace(self._file)
+        except OSError as error:
+            raise storage_error(error, self._file) from error

@@ -24,3 +24,16 @@ def use_cpu_threads(count: int = 0) -> int:
     if torch.get_num_threads() != threads:
         torch.set_num_threads(threads)
     return threads
+
+
+MOST_READING = 4
+"""Threads that read films while the network computes, at most."""
+
+
+def reading_threads() -> int:
+    """Returns how many threads should read films while the network computes: one per four cores.
+
+    Preparing a film is some hundred short calls that all want Python's lock. Four threads on two
+    cores spend as much again on handing it over: 6.5 ms per film of 300 pixels for 3.1.
+    """
+    return max(1, min(MOST_READING, len(os.sched_getaffinity(0)) // 4))

@@ -108,7 +108,7 @@ def fit(
         TrainingError: The loss is no longer finite, or one image is too large for the GPU.
     """
     network.freeze(options.frozen)
-    plan = planned(network, heads, cases, options, device, folder, team.size)
+    options, plan = _planned(network, heads, cases, options, device, folder, team)
     if plan.batch_size < 2 * team.size:
         raise TrainingError(
             f"A step has {plan.batch_size} images, too few for {team.size} processes: "
@@ -121,7 +121,8 @@ def fit(
         try:
             return _fit(network, told, device, validate, progress, team)
         except torch.OutOfMemoryError as error:
-            told = _in_more_parts(told, device, team, error)
+            options = _in_more_parts(told.options, plan.batch_size, device, team, error)
+            told = replace(told, options=options)
         torch.cuda.empty_cache()
         network.load_state_dict(first)
 
@@ -135,14 +136,38 @@ def serve(device: torch.device, team: Team) -> None:
         _fit(network, told, device, None, None, team)
 
 
+def _planned(
+    network: Network,
+    heads: Sequence[Head],
+    cases: Cases,
+    options: TrainOptions,
+    device: torch.device,
+    folder: Path,
+    team: Team,
+) -> tuple[TrainOptions, Plan]:
+    """Returns the plan, and the options with as many parts as the steps took that it measured."""
+    while True:
+        try:
+            return options, planned(network, heads, cases, options, device, folder, team.size)
+        except torch.OutOfMemoryError as error:
+            images = min(options.batch_size, len(cases))
+            options = _in_more_parts(options, images, device, team, error)
+        torch.cuda.empty_cache()
+
+
 def _in_more_parts(
-    told: Assignment, device: torch.device, team: Team, error: torch.OutOfMemoryError
-) -> Assignment:
-    accumulate, images = told.options.accumulate * 2, told.plan.batch_size
+    options: TrainOptions,
+    images: int,
+    device: torch.device,
+    team: Team,
+    error: torch.OutOfMemoryError,
+) -> TrainOptions:
+    """Returns the options with twice as many parts of a step of so many images."""
+    accumulate = options.accumulate * 2
     # Of several processes the others are in the middle of a step: they cannot begin again.
     if team.size > 1 or images < 2 * accumulate:
         raise TrainingError(
-            f"The memory of {device} is too small for images of {told.options.image_size} pixels: "
+            f"The memory of {device} is too small for images of {options.image_size} pixels: "
             "raise accumulate, lower batch_size or image_size, or take a smaller backbone."
         ) from error
     log.warning(
@@ -151,7 +176,7 @@ def _in_more_parts(
         images,
         accumulate,
     )
-    return replace(told, options=replace(told.options, accumulate=accumulate))
+    return replace(options, accumulate=accumulate)
 
 
 def _fit(

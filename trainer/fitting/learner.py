@@ -77,6 +77,10 @@ class Learner(pl.LightningModule):
             self._averaged_step = self.global_step
             self.average.follow(self.network, self.global_step)
 
+    def on_train_start(self) -> None:
+        """Takes a resumed training's last step as one that the average has followed."""
+        self._averaged_step = self.global_step
+
     def on_train_epoch_start(self) -> None:
         """Forgets the losses of the epoch before."""
         self._losses.clear()

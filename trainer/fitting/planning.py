@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from data.atomic import write_file
 from trainer.fitting.cases import Cases
 from trainer.network.heads import Head
 from trainer.network.losses import Loss
@@ -93,7 +94,7 @@ def planned(
         ]
         step_s = sum(times) / len(times) * OVERHEAD
     made = plan(len(cases), options, step_s)
-    file.write_text(json.dumps(asdict(made)))
+    write_file(file, json.dumps(asdict(made)).encode(), sync=False)
     return made
 
 

@@ -27,6 +27,13 @@ Work = Callable[[Team, Callable[[Any], None] | None], T]
 END_WAIT_S = 10.0
 """Seconds in which a process ends that has been asked to."""
 
+RAISED = 1
+"""Exit status of a process that an error has ended."""
+
+LAST_WORD_S = 10.0
+"""Seconds in which the first process may still say why another one was ended by an error: often the
+same error has met all of them, and only the first one tells it."""
+
 
 def run_together(work: Work[T], size: int, progress: Callable[[Any], None] | None) -> T:
     """Lets processes do the same work together, and returns what the first of them returns.
@@ -64,27 +71,39 @@ def _heard(
 ) -> Any:
     """Passes the progress on until the first process has ended its work, or another has died."""
     watched: list[Any] = [hears, *(process.sentinel for process in processes)]
-    while True:
-        ready = wait(watched)
+    died = ""
+    while ready := wait(watched, LAST_WORD_S if died else None):
         if hears in ready:
-            try:
-                kind, said = hears.recv()
-            except EOFError:
-                raise TrainingError("All processes of the training have died.") from None
-            if kind == "progress":
-                if progress is not None:
-                    progress(said)
-                continue
+            kind, said = _received(hears, processes[0])
             if kind == "failed":
                 raise said
-            return said
+            if kind == "done":
+                return said
+            if progress is not None:
+                progress(said)
+            continue
         for process in processes:
             if process.sentinel in ready:
                 watched.remove(process.sentinel)
                 if process.exitcode:
-                    raise TrainingError(
-                        f"A process of the training has died with exit status {process.exitcode}."
-                    )
+                    died = _death_of(process)
+                    if process.exitcode != RAISED:
+                        raise TrainingError(died)
+    raise TrainingError(died)
+
+
+def _received(hears: Connection, first: BaseProcess) -> tuple[str, Any]:
+    """Returns the next word of the first process."""
+    try:
+        kind, said = hears.recv()
+    except EOFError:
+        first.join(END_WAIT_S)
+        raise TrainingError(_death_of(first)) from None
+    return kind, said
+
+
+def _death_of(process: BaseProcess) -> str:
+    return f"A process of the training has died with exit status {process.exitcode}."
 
 
 def _end(process: BaseProcess) -> None:

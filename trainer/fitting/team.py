@@ -63,7 +63,7 @@ class Team:
         Raises:
             TrainingError: There are fewer GPUs than processes.
         """
-        if name == "cpu" or not torch.cuda.is_available():
+        if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
             return torch.device("cpu")
         if self.local_rank >= torch.cuda.device_count():
             raise TrainingError(

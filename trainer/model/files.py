@@ -23,7 +23,7 @@ from safetensors.torch import save as write_tensors
 from torch import Tensor
 
 from data.atomic import storage_error
-from data.errors import ModelError, TrainingError
+from data.errors import InvalidInputError, ModelError, TrainingError
 from trainer.answers.novelty import Familiar
 from trainer.model.card import FORMAT, ModelCard
 from trainer.model.earlier_formats import EARLIER, card_of_today, tensors_of_today
@@ -111,16 +111,16 @@ def check_model(folder: Path) -> tuple[ModelCard, bytes]:
     try:
         weights = (folder / WEIGHTS).read_bytes()
         content = json.loads((folder / CARD).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"There is no readable model in {folder}: {error}.") from error
     if not isinstance(content, dict) or content.get("format") not in (FORMAT, *EARLIER):
         raise ModelError(f"{folder / CARD} is not of the form {FORMAT}.")
-    if content_hash(weights, content) != content.get("content_hash"):
+    if not _is_whole(weights, content):
         raise ModelError(f"The model in {folder} was altered after training: fetch it anew.")
     try:
         card = ModelCard.from_json(card_of_today(content))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ModelError(f"{folder / CARD} is incomplete: {error}.") from error
+    except (KeyError, TypeError, ValueError, AttributeError, InvalidInputError) as error:
+        raise ModelError(f"{folder / CARD} cannot be understood: {error}") from error
     if card.model_version != f"{card.dataset_version}-{card.content_hash[:8]}":
         raise ModelError(f"The model in {folder} carries another version than its content has.")
     return card, weights
@@ -144,6 +144,14 @@ def content_hash(weights: bytes, card: Mapping[str, Any]) -> str:
         rest, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     )
     return hashlib.sha256(hashlib.sha256(weights).digest() + text.encode()).hexdigest()
+
+
+def _is_whole(weights: bytes, card: Mapping[str, Any]) -> bool:
+    """Whether weights and card are those that the card's hash was made of."""
+    try:
+        return content_hash(weights, card) == card.get("content_hash")
+    except ValueError:  # not-a-number, or half of a character: no card was written with one
+        return False
 
 
 def _part(card: ModelCard, number: int, tensors: Mapping[str, Tensor]) -> Part:

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from data.errors import ModelError, TrainingError
+from data.masks import mask_hash
 from trainer.inputs.pixels import Film, PixelStore
 from trainer.inputs.training_data import TrainingData
 from trainer.model.card import Member, ModelCard, network_form
@@ -111,17 +112,16 @@ def _self_supervised(card: ModelCard, member: Member, sources: Sources) -> tuple
 
     network, options = card.network(member), member.options
     store = PixelStore(sources.cache, member.preparation, options.workers)
-    pixels, rows, refused = store.load(sources.pool)
+    # In an order of its own: the same films give the same weights, however they were found.
+    pool = sorted(sources.pool, key=lambda film: film.id)
+    pixels, rows, refused = store.load(pool)
     rows = rows[rows >= 0]
     if len(rows) < options.ssl_batch_size:
         raise TrainingError(
             f"There are {len(rows)} radiographs to learn from without labels, but a step takes "
             f"{options.ssl_batch_size}: import more, or lower ssl_batch_size."
         )
-    own = {k: v for k, v in options.to_json().items() if k.startswith("ssl_") or k in _DECIDE}
-    films = sorted(film.id for film in sources.pool if film.id not in refused)
-    text = json.dumps([own, films, card.preparation_code], sort_keys=True)
-    key = hashlib.sha256(text.encode()).hexdigest()[:16]
+    key = _key(card, member, [film for film in pool if film.id not in refused])
     kept = sources.cache / "self-supervised" / f"{key}.safetensors"
     if not kept.exists():
         folder = kept.with_suffix("")
@@ -133,6 +133,16 @@ def _self_supervised(card: ModelCard, member: Member, sources: Sources) -> tuple
         shutil.rmtree(folder, ignore_errors=True)
     network.backbone.load_state_dict(load_file(kept))
     return network, f"{SELF_SUPERVISED} {key}"
+
+
+def _key(card: ModelCard, member: Member, films: Sequence[Film]) -> str:
+    """Names self-supervised weights by all that decides about them."""
+    options = member.options.to_json()
+    own = {k: v for k, v in options.items() if k.startswith("ssl_") or k in _DECIDE}
+    masked = member.preparation.needs_mask
+    names = [f"{f.id}:{mask_hash(f.mask)}" if masked and f.mask else f.id for f in films]
+    text = json.dumps([own, names, card.preparation_code], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 _DECIDE = (

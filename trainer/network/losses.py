@@ -21,7 +21,8 @@ class Loss(nn.Module):
         learned: Learn the weights: each loss is divided by its own variance, whose logarithm is
             added so that it does not grow without end (Kendall, Gal & Cipolla 2018, "Multi-task
             learning using uncertainty to weigh losses", section 3.2). The task's weights are then
-            where the learning starts.
+            where the learning starts. A number's regression keeps the task's: it is divided by
+            the spreads that it tells, and as it falls below 0, its weight would have no end.
     """
 
     def __init__(self, heads: Sequence[Head], learned: bool = False) -> None:
@@ -30,6 +31,8 @@ class Loss(nn.Module):
         weights = torch.tensor([head.target.loss_weight for head in heads])
         self.log_variances = nn.Parameter(-weights.log()) if learned else None
         self.register_buffer("weights", weights, persistent=False)
+        regressions = torch.tensor([head.norm is not None and not head.bins for head in heads])
+        self.register_buffer("regressions", regressions, persistent=False)
         for i, head in enumerate(heads):
             self.register_buffer(f"bins{i}", torch.tensor(head.bins), persistent=False)
 
@@ -47,9 +50,13 @@ class Loss(nn.Module):
         means = torch.stack(
             [self._mean(i, outputs[i], labels[:, i], case_weights) for i in range(len(self.heads))]
         )
+        fixed = means * self.get_buffer("weights")
         if self.log_variances is None:
-            return (means * self.get_buffer("weights")).sum()
-        return (means * (-self.log_variances).exp() + self.log_variances).sum()
+            return fixed.sum()
+        learned = means * (-self.log_variances).exp() + self.log_variances
+        # Without any label there is nothing whose variance could be learnt.
+        learned = learned * (~labels.isnan()).any(0)
+        return torch.where(self.get_buffer("regressions"), fixed, learned).sum()
 
     def _mean(self, number: int, outputs: Tensor, labels: Tensor, case_weights: Tensor) -> Tensor:
         # Masked instead of selected: a selection would make a GPU wait for its count.

@@ -12,7 +12,7 @@ from data.errors import TrainingError
 from trainer import torchvision_guard  # noqa: F401  (must come before timm)
 
 import timm  # isort: skip
-from timm.models import group_modules  # isort: skip
+from timm.models import group_parameters  # isort: skip
 
 GREY_MEAN = 0.25
 GREY_SD = 0.25
@@ -118,13 +118,23 @@ class Network(nn.Module):
 
         Args:
             stages: How many, as timm groups the layers of a backbone; the stem is the first.
+
+        Raises:
+            TrainingError: timm groups the layers of this backbone in no way.
         """
-        matcher: Any = self.backbone.group_matcher
-        by_stage = group_modules(self.backbone, matcher(coarse=True))
+        if stages == 0:
+            return
+        matcher: Any = getattr(self.backbone, "group_matcher", None)
+        if matcher is None:
+            raise TrainingError(
+                f"The backbone {self.form.backbone!r} names no stages: set frozen to 0."
+            )
+        by_stage = group_parameters(self.backbone, matcher(coarse=True))
         names = [name for stage in sorted(by_stage)[:stages] for name in by_stage[stage]]
-        self._frozen = tuple(self.backbone.get_submodule(name) for name in names)
-        for module in self._frozen:
-            module.requires_grad_(False)
+        for name in names:
+            self.backbone.get_parameter(name).requires_grad_(False)
+        owners = {name.rpartition(".")[0] for name in names} - {""}
+        self._frozen = tuple(self.backbone.get_submodule(owner) for owner in sorted(owners))
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Self:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -35,6 +36,12 @@ FOLDED = re.compile(r"(\d+)_(depthwise_)?conv_2d/weight")
 
 GREY = {"zscore": (GREY_MEAN, GREY_SD), "interval": (0.5, 0.5)}
 """How the network reads -> what it subtracts of grey values (0..1), what it then divides by."""
+
+UNREADABLE = (
+    *(OSError, EOFError, ValueError, KeyError, TypeError),
+    *(zipfile.BadZipFile, zlib.error, SafetensorError),
+)
+"""What a damaged file of weights makes its readers raise."""
 
 NAMED = 3
 """Misfits that an error names."""
@@ -113,7 +120,7 @@ def _read(file: Path) -> dict[str, Tensor]:
             arrays = load_file(file)
         else:
             raise ModelError(f"{file.name}: weights must be a .safetensors or .npz file.")
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, SafetensorError) as error:
+    except UNREADABLE as error:
         raise ModelError(f"The weights in {file} cannot be read: {error}.") from error
     for name, array in arrays.items():
         if array.dtype.kind not in "fiu" or not np.isfinite(array).all():

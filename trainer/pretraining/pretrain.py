@@ -177,7 +177,7 @@ class _Course:
         chosen = self.rows[order[index * self.batch_size :][: self.batch_size]]
         # All randomness follows from the step, so a resumed run repeats what the killed one did.
         torch.manual_seed(seed + self.step)
-        squares = np.ascontiguousarray(self.pixels[np.sort(chosen)])
+        squares = np.ascontiguousarray(self.pixels[chosen])
         generator = _generator(seed + self.step)
         views = two_views(squares, self.options.normalise, generator, self.device)
         for group in self.optimiser.param_groups:

@@ -69,6 +69,7 @@ def export(model: Path, folder: Path) -> ModelCard:
         for name in (WEIGHTS, CARD):
             shutil.copyfile(model / name, folder / name)
     except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)
         raise storage_error(error, folder) from error
     return card
 
@@ -125,7 +126,7 @@ def requirements() -> list[str]:
 
 def _own_code(scratch: Path) -> list[str]:
     """Copies our packages without what Python has compiled, and returns where they are."""
-    root = ENTRY.parents[1]
+    root = ENTRY.parents[2]
     for name in OWN_CODE:
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(root / name, scratch / name, ignore=ignored)

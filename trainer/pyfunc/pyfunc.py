@@ -154,7 +154,7 @@ def _payload(text: Any) -> bytes:
 def _told(target: Target | None, film: Mapping[str, Any]) -> dict[str, str]:
     """Returns what is known beforehand; nothing, None and not-a-number are not known."""
     value = film.get(target.name) if target else None
-    if target is None or value is None or value == "" or value != value:
+    if target is None or pd.isna(value) or value == "":
         return {}
     if value not in target.choices:
         raise InvalidInputError(

@@ -25,8 +25,10 @@ ARTEFACTS = "model"
 """Folder of a run's artefacts that is the model folder."""
 
 REPORT = "report"
-LOGS = "log"
 """Folder of a run's artefacts that is the evaluation's report."""
+
+LOGS = "log"
+"""Folder of a run's artefacts that is the training's log."""
 
 ENVIRONMENT = "environment.txt"
 CODE_COMMIT = "mlflow.source.git.commit"

@@ -190,14 +190,14 @@ def test_an_empty_list_says_so(carpal: Any, home: Path) -> None:
 
 
 class FakeRegistry:
-    """Two models, of which the first is champion."""
+    """Two models, the newest first, of which the older one is champion."""
 
     def __init__(self) -> None:
         names = enumerate(("v0001-aaaaaaaa", "v0002-bbbbbbbb"), start=1)
         self._models = [ModelRef(name, number, "", "", "") for number, name in names]
 
     def models(self) -> list[ModelRef]:
-        return self._models
+        return self._models[::-1]
 
     def champion(self) -> ModelRef | None:
         return self._models[0]

@@ -163,6 +163,20 @@ def test_heat_maps_are_pictures_as_large_as_their_films(
     assert picture.shape == (48, 48, 3)
 
 
+def test_a_film_that_was_lost_since_it_was_predicted_costs_the_others_no_heat_map(
+    carpal: Any, films: Path, tmp_path: Path
+) -> None:
+    save_random_model(tmp_path / "model", options=QUICK)
+    command = (films, "--model", tmp_path / "model", "-o", tmp_path / "out.csv")
+    carpal(*command)
+    (films / "0.png").write_bytes(b"no image")
+
+    ended = carpal(*command, "--heat-maps", tmp_path / "maps")
+
+    assert ended.status == 0
+    assert sorted(p.name[0] for p in (tmp_path / "maps").iterdir()) == ["1", "2"]
+
+
 @pytest.mark.parametrize(
     "arguments",
     [(), ("a.png", "--csv", "list.csv"), ("a.png", "--sex", "other"), ("a.png", "--batch", "0")],

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
+import json
+from io import StringIO
+from pathlib import Path
 
-from carpal.demo import LOCK, MARKER, DemoOptions, run_demo
+import pytest
+from rich.console import Console
+
+from carpal import demo
+from carpal.demo import LOCK, MARKER, DemoOptions, DemoSummary, Round, run_demo
 from carpal.processes import only_one
-from data.errors import StackError
+from data.errors import InvalidInputError, StackError
 from workers.settings import Settings
 
 
@@ -22,3 +28,17 @@ def test_a_second_demo_leaves_the_first_one_alone(tmp_workspace: Settings) -> No
         run_demo(DemoOptions(), tmp_workspace)
 
     assert running.exists()
+
+
+def test_a_plot_that_cannot_be_drawn_costs_no_summary(
+    tmp_workspace: Settings, tmp_path: Path
+) -> None:
+    turn = Round("v0001", 120, "v0001-aaaaaaaa", 15.7, (13.5, 18.1), 54.1, True, "Better.", {})
+    summary = DemoSummary([turn], 120, 120, 209.0)
+    options = DemoOptions(json=tmp_path / "new" / "out.json", plot=tmp_path / "plot.xyz")
+
+    with pytest.raises(InvalidInputError, match="must end with one of"):
+        demo._report(options, tmp_workspace, summary, Console(file=StringIO()))
+
+    told = json.loads((tmp_path / "new" / "out.json").read_text())
+    assert told["rounds"][0]["mae_months"] == 15.7

@@ -73,6 +73,7 @@ class FakePredictor:
     def __init__(self, version: str, age_months: float = 100.0, task: str = "bone_age") -> None:
         self.model_version = version
         self.spec_name = task
+        self.needs_mask = False
         self.age_months = age_months
         self.error: Exception | None = None
         self.unreadable: set[str] = set()

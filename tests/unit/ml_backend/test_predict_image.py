@@ -9,7 +9,7 @@ import pytest
 from werkzeug.datastructures import Authorization
 from werkzeug.test import TestResponse
 
-from data.domain import GateRule, Prediction, Target, TaskSpec
+from data.domain import Prediction
 from ml_backend.prediction_routes import answer_of
 from tests.unit.ml_backend.conftest import PASSWORD, USER, Backend
 from tests.unit.ml_backend.fakes import FakePredictor, png
@@ -106,19 +106,10 @@ def test_a_form_that_is_too_large_is_refused(backend: Backend) -> None:
 
 
 def test_another_task_answers_by_the_names_of_its_targets() -> None:
-    spec = TaskSpec(
-        name="pneumonia",
-        title="Pneumonia",
-        image_tag="image",
-        image_key="image",
-        targets=(Target("finding", "choice", choices=("normal", "pneumonia")),),
-        gate=GateRule("finding", 0.0, 0.0, (0.0, 1.0)),
-        config_xml="<View/>",
-    )
     shares = {"finding": {"normal": 0.2, "pneumonia": 0.8}}
     prediction = Prediction("0" * 64, "v1", {"finding": "pneumonia"}, {}, shares, 0.8)
 
-    assert answer_of(spec, prediction) == {
+    assert answer_of(prediction) == {
         "values": {"finding": "pneumonia"},
         "intervals": {},
         "probabilities": shares,
@@ -126,3 +117,10 @@ def test_another_task_answers_by_the_names_of_its_targets() -> None:
         "coverage": 0.9,
         "model_version": "v1",
     }
+
+
+def test_a_model_that_tells_the_sex_alone_answers_with_that() -> None:
+    shares = {"sex": {"female": 0.75, "male": 0.25}}
+    prediction = Prediction("0" * 64, "v1", {"sex": "female"}, {}, shares, 0.75)
+
+    assert answer_of(prediction)["values"] == {"sex": "female"}

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from data.domain import Prediction
 from data.errors import ModelError, ServiceUnavailableError
 from ml_backend.metrics import MODEL_LOADS, Counters
-from ml_backend.serving import MAX_COMPUTING, BusyError, ModelServer, Served
+from ml_backend.serving import MAX_COMPUTING, BusyError, ModelServer
 from tests.unit.ml_backend.fakes import FakePredictor, FakeRegistry, picture
 
 
@@ -107,16 +107,17 @@ def test_a_model_that_cannot_answer_a_trial_image_never_serves() -> None:
     assert server.served.error == "The head for 'sex' is missing."
 
 
-def test_a_model_that_refuses_the_trial_image_for_want_of_a_hand_mask_serves() -> None:
+@pytest.mark.parametrize("needs_mask", [True, False], ids=["needs masks", "needs none"])
+def test_only_a_model_that_needs_hand_masks_may_refuse_the_trial_image(needs_mask: bool) -> None:
     registry = FakeRegistry()
-    with_masks = FakePredictor("v1")
-    with_masks.unreadable = {"trial"}
-    registry.add(with_masks)
+    model = FakePredictor("v1")
+    model.needs_mask, model.unreadable = needs_mask, {"trial"}
+    registry.add(model)
     server = server_of(registry)
 
     server.look()
 
-    assert server.served == Served(with_masks)
+    assert server.served.predictor is (model if needs_mask else None)
 
 
 def test_an_altered_champion_is_not_loaded_again_and_again() -> None:

@@ -89,6 +89,17 @@ def test_the_page_says_why_the_newest_model_does_not_serve(backend: Backend) -> 
     assert "The weights of v2 were altered." in backend.get("/").text
 
 
+def test_the_page_shows_a_training_that_no_test_case_judged(backend: Backend) -> None:
+    backend.ledger.trainings.append(
+        Run("r0001", "labels", NOW, RunState.SUCCEEDED, metrics={"mae": None, "cases": 0})
+    )
+
+    answer = backend.get("/")
+
+    assert answer.status_code == 200
+    assert '<td class="number"></td>' in answer.text
+
+
 def test_the_page_runs_no_script_and_escapes_what_it_shows(backend: Backend) -> None:
     backend.ledger.trainings.append(
         Run("r0001", "labels", NOW, RunState.FAILED, error="<script>alert(1)</script>")

@@ -18,20 +18,15 @@ from trainer.options import TrainOptions
 EPOCHS = ({"epoch": 1, "loss": 0.9}, {"epoch": 2, "loss": 0.5})
 
 
-def save_random_model(
-    folder: Path,
-    dataset_version: str = "v0001",
-    seed: int = 0,
-    task: str = "bone_age",
+def random_card(
     options: TrainOptions = QUICK,
+    dataset_version: str = "v0001",
+    task: str = "bone_age",
     members: int = 1,
-    input_mode: str = "explicit",
 ) -> ModelCard:
-    """Writes a model that tells age and sex and is fed with the sex, told or predicted."""
-    torch.manual_seed(seed)
-    options = replace(options, input_mode=input_mode)
+    """Returns the card of a model that tells age and sex and is fed with the sex."""
     norms = {"age_months": Norm(100.0, 40.0)}
-    card = ModelCard(
+    return ModelCard(
         task=task,
         targets=(AGE, SEX),
         primary="age_months",
@@ -48,4 +43,18 @@ def save_random_model(
         libraries={"torch": "2.0"},
         counts={"train": 100, "validation": 0, "calibration": 40},
     )
+
+
+def save_random_model(
+    folder: Path,
+    dataset_version: str = "v0001",
+    seed: int = 0,
+    task: str = "bone_age",
+    options: TrainOptions = QUICK,
+    members: int = 1,
+    input_mode: str = "explicit",
+) -> ModelCard:
+    """Writes a model that tells age and sex and is fed with the sex, told or predicted."""
+    torch.manual_seed(seed)
+    card = random_card(replace(options, input_mode=input_mode), dataset_version, task, members)
     return save_model(folder, [Part(card.network(member)) for member in card.members], card)

@@ -177,3 +177,20 @@ def test_bands_with_enough_cases_get_quantiles_of_their_own() -> None:
     fitted = calibrate((AGE,), raw, truths, TrainOptions(), grouping)
 
     assert fitted.band_quantiles == {"female 0-120": 2.0, "male 120-240": 4.0}
+
+
+def test_a_band_too_small_for_a_high_promise_has_the_interval_of_all() -> None:
+    # ceil(41 x 0.99) = 41 of 40 girls, but ceil(121 x 0.99) = 120 of 120 cases.
+    told = np.concatenate([np.full(40, 60.0), np.full(80, 180.0)])
+    raw = RawOutputs(
+        {"age_months": (told, np.full(120, 2.0))},
+        {"sex": np.tile([5.0, 0.0], (120, 1))},
+        features(120),
+    )
+    truths = [{"age_months": float(t)} for t in told - 4]
+    grouping = Grouping("age_months", tuple(bands_of(BONE_AGE)), SEX)
+
+    fitted = calibrate((AGE,), raw, truths, TrainOptions(coverage=0.99), grouping)
+
+    assert (fitted.quantiles, fitted.band_quantiles) == ({"age_months": 2.0}, {})
+    json.dumps(fitted.to_json(), allow_nan=False)

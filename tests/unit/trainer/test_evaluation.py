@@ -233,3 +233,14 @@ def test_two_models_are_compared_by_their_wrong_choices_too() -> None:
     result = compare(BONE_AGE, TOLD, champion, TRUTHS)
 
     assert (result.choices["sex"].cases, result.choices["sex"].mean_difference) == (4, -0.25)
+
+
+def test_models_are_not_compared_by_a_choice_that_one_of_them_does_not_tell() -> None:
+    girls_only = {
+        key: replace(said, values={"age_months": said.values["age_months"]}, probabilities={})
+        for key, said in TOLD.items()
+    }
+
+    result = compare(BONE_AGE, girls_only, TOLD, TRUTHS)
+
+    assert (result.cases, result.choices["sex"].cases) == (4, 0)

@@ -95,6 +95,7 @@ LEARNT: list[tuple[TrainOptions, dict[str, Any]]] = [
     (STILL, {"sharpen": 1.0}),
     (STILL, {"clahe": 1.0}),
     (STILL, {"blur": 1.0}),
+    (STILL, {"posterise": 1.0}),
     (STILL, {"invert": 1.0}),
     (STILL, {"erase": 1.0}),
     (STILL, {"marker": 1.0}),

@@ -108,4 +108,25 @@ def test_learned_weights_start_at_the_tasks_and_are_learnt() -> None:
 
     assert abs(value.item() - (0.5 + 0.3 * math.log(2) - math.log(0.3))) < 1e-6
     assert loss.log_variances is not None and loss.log_variances.grad is not None
-    assert (loss.log_variances.grad != 0).all()
+    assert loss.log_variances.grad[1] != 0
+
+
+def test_a_regression_that_earns_gets_no_weight_without_end() -> None:
+    # Met exactly with a log-spread of -3, it costs -3: a lower variance would always earn more.
+    loss = loss_of((AGE,), learned=True)
+
+    value = loss([torch.tensor([[0.0, -3.0]] * 2)], torch.zeros(2, 1), ONES)
+    value.backward()
+
+    assert value.item() == -3
+    assert loss.log_variances is not None and loss.log_variances.grad is not None
+    assert loss.log_variances.grad.tolist() == [0.0]
+
+
+def test_the_weight_of_a_target_learns_nothing_where_there_is_no_label_of_it() -> None:
+    loss = loss_of(learned=True)
+
+    loss([torch.zeros(2, 2)] * 2, torch.tensor([[1.0, math.nan], [0.0, math.nan]]), ONES).backward()
+
+    assert loss.log_variances is not None and loss.log_variances.grad is not None
+    assert loss.log_variances.grad.tolist() == [0.0, 0.0]

@@ -152,6 +152,11 @@ def _change_the_card(key: str, value: object) -> Callable[[Path], None]:
         pytest.param(lambda folder: (folder / CARD).unlink(), id="no card"),
         pytest.param(lambda folder: (folder / CARD).write_text("{"), id="half a card"),
         pytest.param(lambda folder: (folder / CARD).write_text("[]"), id="no card but a list"),
+        pytest.param(_change_the_card("counts", {"train": float("nan")}), id="not a number"),
+        pytest.param(_change_the_card("task", "\ud800"), id="half a character"),
+        pytest.param(
+            lambda folder: (folder / CARD).write_text("[" * 100_000), id="a card without end"
+        ),
     ],
 )
 def test_an_altered_model_is_refused(
@@ -161,6 +166,20 @@ def test_an_altered_model_is_refused(
     alter(folder)
 
     with pytest.raises(ModelError):
+        load_model(folder)
+
+
+def test_a_model_with_an_option_of_a_later_release_is_refused_as_a_model(
+    saved: tuple[Path, ModelCard],
+) -> None:
+    folder, _ = saved
+    content = json.loads((folder / CARD).read_text())
+    content["options"]["dream"] = 0.5
+    digest = content_hash((folder / WEIGHTS).read_bytes(), content)
+    content |= {"content_hash": digest, "model_version": f"v0003-{digest[:8]}"}
+    (folder / CARD).write_text(json.dumps(content))
+
+    with pytest.raises(ModelError, match="no training option dream"):
         load_model(folder)
 
 

@@ -79,6 +79,7 @@ def test_every_option_is_read_by_the_trainer(name: str) -> None:
         pytest.param({"sizes": "96;128"}, "sizes", id="sizes without commas"),
         pytest.param({"sizes": "64,160"}, "sizes", id="sizes that end elsewhere"),
         pytest.param({"sizes": "16,96"}, "sizes", id="a size below all"),
+        pytest.param({"sizes": "64,128,96"}, "sizes", id="a size above image_size"),
         pytest.param({"members": "resnet18@160,"}, "members", id="a member without a word"),
         pytest.param({"members": "resnet18:160"}, "members", id="a member written otherwise"),
         pytest.param({"only": "female"}, "only", id="a condition without a target"),

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from data.errors import StorageError
 from tests.unit.trainer.cases import BONE_AGE, QUICK
 from trainer.fitting import planning
 from trainer.fitting.cases import Cases
-from trainer.fitting.planning import Plan, plan, planned
+from trainer.fitting.planning import PLAN, Plan, plan, planned
 from trainer.inputs.targets import Norm
 from trainer.network.heads import heads_of
 from trainer.network.network import Network, NetworkForm
@@ -77,3 +78,28 @@ def test_measuring_a_step_leaves_the_network_as_it_is() -> None:
 
     assert seconds > 0
     assert all(torch.equal(before[k], v) for k, v in trained.state_dict().items())
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+def test_a_training_that_is_killed_while_it_notes_its_plan_leaves_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def kill(*_: object) -> None:
+        raise Killed
+
+    monkeypatch.setattr(Path, "replace", kill)
+
+    with pytest.raises(Killed):
+        planned(network(), HEADS, cases(16), QUICK, torch.device("cpu"), tmp_path)
+
+    assert not (tmp_path / PLAN).exists()
+
+
+def test_a_plan_that_cannot_be_noted_is_an_error_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "work").write_text("a file where the folder should be")
+
+    with pytest.raises(StorageError, match=r"plan\.json"):
+        planned(network(), HEADS, cases(16), QUICK, torch.device("cpu"), tmp_path / "work")

@@ -161,6 +161,16 @@ def test_a_pretraining_that_has_ended_is_read_instead_of_repeated(tmp_path: Path
     torch.testing.assert_close(weights(second), weights(first), rtol=0, atol=0)
 
 
+def test_it_does_not_matter_where_in_the_store_the_films_lie(tmp_path: Path) -> None:
+    first, second = small_backbone(), small_backbone()
+    order = np.random.default_rng(0).permutation(32)
+
+    pretrain(first, films(32), np.arange(32), OPTIONS, CPU, tmp_path / "a")
+    pretrain(second, films(32)[order], np.argsort(order), OPTIONS, CPU, tmp_path / "b")
+
+    torch.testing.assert_close(weights(second), weights(first), rtol=0, atol=0)
+
+
 @pytest.mark.parametrize("what", ["rows", "pixels", "options", "first weights", "broken file"])
 def test_the_checkpoint_of_another_pretraining_is_not_used(tmp_path: Path, what: str) -> None:
     pretrain(small_backbone(), films(33), np.arange(32), OPTIONS, CPU, tmp_path)

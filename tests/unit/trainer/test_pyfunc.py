@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import math
 import subprocess
 import sys
 import warnings
@@ -13,7 +14,7 @@ import pytest
 from data.errors import InvalidInputError, ModelError
 from data.images.decoding import encode_png
 from data.phantoms.drawing import draw_hand
-from tests.unit.trainer.cases import QUICK
+from tests.unit.trainer.cases import QUICK, SEX
 from tests.unit.trainer.small_models import save_random_model
 from trainer.model.files import CARD, WEIGHTS, check_model
 from trainer.predictor import Predictor
@@ -185,3 +186,11 @@ def test_exporting_warns_of_nothing(model: Path, tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         export(model, tmp_path / "served")
+
+
+def test_whatever_stands_for_nothing_in_a_table_is_not_known() -> None:
+    import pandas as pd
+
+    from trainer.pyfunc.pyfunc import _told
+
+    assert [_told(SEX, {"sex": value}) for value in (None, "", math.nan, pd.NA)] == [{}] * 4

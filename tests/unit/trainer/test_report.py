@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.domain import Prediction, TaskSpec, Value
+from data.domain import Prediction, Target, TaskSpec, Value
 from data.errors import StorageError
 from data.images.decoding import read_grey
-from tests.unit.trainer.cases import BONE_AGE, told, truth
+from tests.unit.trainer.cases import AGE, BONE_AGE, GATE, told, truth
 from trainer.evaluation.band_plots import Box, box_of
 from trainer.evaluation.evaluation import Evaluation, compare, evaluate
+from trainer.evaluation.plot_style import colour_of, marker_of
 from trainer.evaluation.plots import limits_of_agreement
 from trainer.evaluation.report import Subject, write_report
 from trainer.evaluation.stress import StressReport, StressResult
@@ -167,3 +168,45 @@ def test_drawing_touches_no_state_that_others_share() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout == "True False\n"
+
+
+def test_a_box_of_many_values_does_not_hold_each_against_all_others() -> None:
+    compared: list[object] = []
+
+    class Noted(float):
+        def __eq__(self, other: object) -> bool:
+            compared.append(other)
+            return float(self) == other
+
+        __hash__ = float.__hash__
+
+    box_of([Noted(value) for value in range(50)])
+
+    assert compared == []
+
+
+def test_a_task_of_more_groups_than_colours_is_drawn_too(tmp_path: Path) -> None:
+    site = Target("site", "choice", choices=tuple("abcdef"))
+    spec = replace(BONE_AGE, targets=(AGE, site), gate=replace(GATE, band_by="site"))
+    truths: dict[str, dict[str, Value]] = {
+        f"{i:064x}": {"age_months": 20.0 + 10 * i, "site": "abcdef"[i % 6]} for i in range(18)
+    }
+    said = {
+        key: replace(
+            told(23.0 + 10 * i),
+            values={"age_months": 23.0 + 10 * i, "site": row["site"]},
+            probabilities={"site": {str(row["site"]): 1.0}},
+        )
+        for i, (key, row) in enumerate(truths.items())
+    }
+    about = Subject(spec, "v0002-1a2b3c4d", "v0003", "test", said, truths)
+
+    write_report(tmp_path / "report", evaluate(spec, said, truths, []), about)
+
+    assert {"agreement.png", "error.png"} <= {p.name for p in (tmp_path / "report").iterdir()}
+
+
+def test_groups_of_one_colour_have_different_markers() -> None:
+    looks = [(colour_of(group), marker_of(group)) for group in range(25)]
+
+    assert len(set(looks)) == 25

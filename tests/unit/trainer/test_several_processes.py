@@ -178,3 +178,18 @@ def test_zero_devices_are_all_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     assert processes_wanted(replace(QUICK, devices=0, device="cpu")) == 1
     with pytest.raises(TrainingError, match="has 4 GPUs"):
         processes_wanted(replace(QUICK, devices=5, device="auto"))
+
+
+@pytest.mark.parametrize(("name", "there"), [("auto", True), ("cpu", True), ("cuda", False)])
+def test_a_process_of_several_computes_on_a_gpu_that_is_named_or_not_at_all(
+    monkeypatch: pytest.MonkeyPatch, name: str, there: bool
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    place = Team(0, 2, 0, 2, "env://")
+
+    if there:
+        assert place.device(name) == torch.device("cpu")
+    else:
+        with pytest.raises(TrainingError, match="has 0 GPUs"):
+            place.device(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 from typing import Any
 
 import pytest
@@ -52,3 +53,29 @@ def refusing(place: Team, progress: Any) -> None:
 def test_an_error_on_purpose_comes_through_as_it_was_raised() -> None:
     with pytest.raises(TrainingError, match=r"^There is nothing to learn\.$"):
         run_together(refusing, 2, None)
+
+
+def diverging(place: Team, progress: Any) -> None:
+    """The same error meets all; the first process is the last to say so."""
+    with place.together():
+        pids: list[Any] = [None, None]
+        distributed.all_gather_object(pids, os.getpid())
+        if place.leads:
+            select.select([os.pidfd_open(pids[1])], [], [], 60)
+        raise TrainingError("The loss is no longer finite.")
+
+
+def test_an_error_that_meets_all_processes_comes_through_as_it_was_raised() -> None:
+    with pytest.raises(TrainingError, match=r"^The loss is no longer finite\.$"):
+        run_together(diverging, 2, None)
+
+
+def dying_first(place: Team, progress: Any) -> None:
+    if place.leads:
+        os._exit(7)
+    select.select([], [], [], 60)
+
+
+def test_a_first_process_that_dies_is_told_by_its_exit_status() -> None:
+    with pytest.raises(TrainingError, match="exit status 7"):
+        run_together(dying_first, 2, None)

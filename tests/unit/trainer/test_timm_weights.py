@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from pathlib import Path
 
@@ -225,15 +226,24 @@ def test_a_file_by_names_that_does_not_fit_is_refused(
         load_folded_weights(backbone, file)
 
 
+def array_alone() -> bytes:
+    """What `np.save` writes: one array, and no archive of several."""
+    buffer = io.BytesIO()
+    np.save(buffer, np.zeros(3, np.float32))
+    return buffer.getvalue()
+
+
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
         ("w.npz", None, "cannot be read"),
         ("w.npz", b"no archive", "cannot be read"),
+        ("w.npz", b"", "cannot be read"),
+        ("w.npz", array_alone(), "cannot be read"),
         ("w.safetensors", b"no tensors", "cannot be read"),
         ("w.pth", b"", "must be a .safetensors or .npz file"),
     ],
-    ids=["no file", "broken npz", "broken safetensors", "pickle"],
+    ids=["no file", "broken npz", "empty npz", "an array alone", "broken safetensors", "pickle"],
 )
 def test_an_unreadable_file_is_refused(
     tmp_path: Path, name: str, content: bytes | None, sentence: str

@@ -21,6 +21,7 @@ from trainer.evaluation.evaluation import evaluate
 from trainer.fitting.cases import Cases
 from trainer.fitting.course import EpochReport
 from trainer.fitting.fitting import CHECKPOINT
+from trainer.inputs.training_data import is_held_out
 from trainer.model.files import WEIGHTS, load_model
 from trainer.network.network import Network
 from trainer.options import TrainOptions
@@ -228,8 +229,22 @@ class Killed(BaseException):
     """The process is gone."""
 
 
-def test_a_killed_training_goes_on_and_ends_with_the_same_model(run: Any) -> None:
-    options = replace(QUICK, epochs=6, checkpoint_s=0.0, augment=0.5, flip=True, dropout=0.2)
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"augment": 0.5, "flip": True, "dropout": 0.2}, id="augmentation, dropout"),
+        pytest.param({"ema": 0.9, "accumulate": 2}, id="moving average, parts of a step"),
+        pytest.param({"image_size": 48, "sizes": "32,48"}, id="sizes"),
+        pytest.param(
+            {"schedule": "plateau", "validation_share": 0.3, "loss_weights": "learned"},
+            id="plateau, learned weights",
+        ),
+    ],
+)
+def test_a_killed_training_goes_on_and_ends_with_the_same_model(
+    run: Any, change: dict[str, Any]
+) -> None:
+    options = replace(QUICK, epochs=6, checkpoint_s=0.0, **change)
     whole = run(options, name="whole")
 
     def kill(report: EpochReport) -> None:
@@ -284,6 +299,26 @@ def test_a_checkpoint_of_another_training_is_not_taken_up(
     assert seen == [1, 2, 3]
 
 
+def test_a_checkpoint_that_began_with_another_champion_is_not_taken_up(run: Any) -> None:
+    first, second = run(name="first"), run(replace(QUICK, seed=1), name="second")
+    options = replace(QUICK, start="champion", epochs=3, checkpoint_s=0.0)
+
+    def kill(report: EpochReport) -> None:
+        if report.epoch == 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run(options, start=Start(first.folder), progress=kill)
+    seen: list[int] = []
+    model = run(
+        options, start=Start(second.folder), progress=lambda report: seen.append(report.epoch)
+    )
+
+    assert seen == [1, 2, 3]
+    assert model.started_from == (second.model_version,)
+    assert weights(model) == weights(run(options, name="whole", start=Start(second.folder)))
+
+
 def test_nothing_but_the_model_is_left_behind(run: Any, tmp_path: Path) -> None:
     run(replace(QUICK, checkpoint_s=0.0, epochs=2))
 
@@ -318,6 +353,28 @@ def test_the_validation_error_is_that_of_the_held_out_images_in_months(run: Any)
     assert model.counts["validation"] > 0
     assert model.counts["train"] + model.counts["validation"] == 24
     assert all(0 < (r.validation_error or 0) < 240 for r in model.history)
+
+
+def test_a_share_so_small_that_nothing_is_held_out_is_told(
+    run: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = run(replace(QUICK, epochs=2, validation_share=1e-9, patience=1))
+
+    assert "None of so few images is held out" in caplog.text
+    assert [r.validation_error for r in model.history] == [None, None]
+
+
+def test_held_out_images_without_a_label_of_the_age_are_refused(
+    run: Any, examples: list[Example]
+) -> None:
+    options = replace(QUICK, folds=3)
+    unlabelled = [
+        replace(e, values={"sex": e.values["sex"]}) if is_held_out(e, options) else e
+        for e in examples
+    ]
+
+    with pytest.raises(TrainingError, match="No held-out image has a label for age_months"):
+        run(options, examples=unlabelled)
 
 
 def test_the_champions_weights_are_the_start_where_that_is_wished(run: Any) -> None:

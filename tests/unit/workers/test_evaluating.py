@@ -5,10 +5,13 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from data.domain import Example, Split
 from data.errors import InvalidInputError, ModelError, NotFoundError
+from data.images.decoding import ImageLimits, read_grey
 from tests.unit.trainer.cases import BONE_AGE
 from tests.unit.trainer.small_models import save_random_model
 from tests.unit.workers.judged_workspace import JudgedWorkspace, NoRegistry, judged_workspace
@@ -106,6 +109,24 @@ def test_altered_films_are_tried_where_asked_for(
     assert found.subject.stress.films == 3
     figures = json.loads((found.report.parent / "evaluation.json").read_text())
     assert figures["stress"]["films"] == 3
+
+
+def test_altered_films_are_read_under_the_limits_of_the_settings(
+    given: JudgedWorkspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def read(path: Path, limits: ImageLimits) -> NDArray[np.uint8]:
+        asked.append(limits.max_pixels)
+        return read_grey(path, limits)
+
+    monkeypatch.setattr(evaluating, "STRESS_FILMS", 1)
+    monkeypatch.setattr(evaluating, "read_grey", read)
+    settings = replace(given.settings, max_image_pixels=70_000_000)
+
+    judge_model(settings, Question(str(given.model), stress=True))
+
+    assert asked == [70_000_000]
 
 
 def test_a_film_that_cannot_be_read_is_missing_and_keeps_nothing_else_back(

@@ -231,11 +231,24 @@ def test_a_folder_with_something_else_in_it_is_not_overwritten(
 ) -> None:
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "mother.txt").write_text("Dear mother")
+    epochs: list[EpochReport] = []
 
     with pytest.raises(InvalidInputError, match="something else than a model"):
-        tried(out=tmp_path / "letters")
+        tried(Watcher(epoch=epochs.append), out=tmp_path / "letters")
 
+    assert epochs == []  # It is said before anything is trained.
     assert (tmp_path / "letters" / "mother.txt").exists()
+
+
+@pytest.mark.parametrize("out", [".", ".."])
+def test_the_folder_in_which_one_stands_is_not_replaced(
+    tried: Callable[..., Tried], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+    with pytest.raises(InvalidInputError, match="name a folder of its own"):
+        tried(out=Path(out))
 
 
 def test_options_come_from_profile_settings_and_changes_in_this_order(

@@ -42,6 +42,10 @@ def test_a_first_model_that_may_be_no_better_than_the_mean_does_not_serve() -> N
     assert not judge(RULE, evaluation(mae=38.0, high=41.0), None).promote
 
 
+def test_a_mean_predictor_that_is_no_number_promotes_nobody() -> None:
+    assert not judge(RULE, evaluation(baseline=math.nan), None).promote
+
+
 def test_too_few_test_cases_decide_nothing() -> None:
     decision = judge(RULE, evaluation(cases=9), None)
 
@@ -67,6 +71,14 @@ def test_one_bad_band_keeps_a_model_from_serving() -> None:
 
     assert not decision.promote
     assert "120-240 male" in decision.reason
+
+
+@pytest.mark.parametrize("band_only", [False, True], ids=["overall", "in a band"])
+def test_a_difference_that_is_no_number_promotes_nobody(band_only: bool) -> None:
+    unknown = Difference("120-240 male", 15, math.nan, (math.nan, math.nan))
+    against = comparison(-1.0, -2.0, 0.0 if band_only else math.nan, unknown)
+
+    assert not judge(RULE, evaluation(), against).promote
 
 
 def test_a_band_with_few_cases_is_not_asked() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from workers.policy import LoopState, RetrainPolicy, decide
@@ -57,6 +59,16 @@ def test_a_request_with_too_little_new_says_so() -> None:
     assert decision.reason == "Requested, but only 3 new labels so far: it starts with 10."
 
 
+def test_a_request_never_asks_for_more_than_a_training_by_itself() -> None:
+    policy = replace(POLICY, after=5)
+    state = LoopState(new_labels=5, trained_before=True, requested=True)
+
+    assert decide(policy, state).trigger == "request"
+    assert decide(policy, replace(state, new_labels=4)).reason == (
+        "Requested, but only 4 new labels so far: it starts with 5."
+    )
+
+
 def test_one_label_is_one_label() -> None:
     decision = decide(POLICY, LoopState(new_labels=1, trained_before=True, requested=True))
 
@@ -73,8 +85,8 @@ def test_two_starts_keep_their_distance() -> None:
 
 @pytest.mark.parametrize(
     ("failures", "pause_s"),
-    [(1, 60), (2, 120), (3, 240), (20, 3600)],
-    ids=["first", "second", "third", "never longer than an hour"],
+    [(1, 60), (2, 120), (3, 240), (7, 3600), (20, 3600), (2000, 3600)],
+    ids=["first", "second", "third", "seventh", "never longer than an hour", "after months"],
 )
 def test_a_failed_training_is_tried_again_after_a_growing_pause(
     failures: int, pause_s: float

@@ -36,14 +36,26 @@ def test_values_take_the_type_of_their_field(tmp_path: Path) -> None:
         ("CARPAL_TEST_SHARE", "2"),
         ("CARPAL_CALIBRATION_SHARE", "0"),
         ("CARPAL_RETRAIN_AFTER", "0"),
+        ("CARPAL_RECONCILE_INTERVAL_S", "0"),
+        ("CARPAL_TRAIN_TIMEOUT_S", "-1"),
+        ("CARPAL_MAX_IMAGE_PIXELS", "0"),
         ("CARPAL_REDIS_URL", "127.0.0.1:6379"),
         ("CARPAL_LABEL_STUDIO_URL", "localhost:8080"),
         ("CARPAL_BACKEND_URL", "ftp://backend:9090"),
+        ("CARPAL_BACKEND_URL", "http://backend:90900"),
+        ("CARPAL_REDIS_URL", "redis://:hush:port/0"),
     ],
 )
 def test_a_value_that_makes_no_sense_is_named(tmp_path: Path, name: str, value: str) -> None:
     with pytest.raises(InvalidInputError, match=name):
         load(tmp_path, **{name: value})
+
+
+def test_an_address_that_is_none_is_not_quoted(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError) as refused:
+        load(tmp_path, CARPAL_REDIS_URL="redis://:hush:port/0")
+
+    assert "hush" not in str(refused.value)
 
 
 def test_secrets_are_made_once_and_only_their_owner_reads_them(tmp_path: Path) -> None:
