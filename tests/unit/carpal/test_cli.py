@@ -217,6 +217,7 @@ def test_models_are_listed_with_the_one_that_serves(
     ]
 
 
+@pytest.mark.long
 def test_an_import_reports_what_it_took_and_can_be_repeated(carpal: Any, home: Path) -> None:
     first = json.loads(carpal("import", "phantoms", "6", "--json").out)
     again = carpal("import", "phantoms", "6", "--json")

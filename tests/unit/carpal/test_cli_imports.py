@@ -372,6 +372,7 @@ def test_the_list_of_refused_is_there_even_if_the_import_fails(tmp_workspace: Se
     assert rows(path) == [{"name": "a.png", "reason": "It is no film."}]
 
 
+@pytest.mark.long
 def test_ctrl_c_keeps_what_was_imported_and_the_same_command_goes_on(home: Path) -> None:
     argv = [sys.executable, "-m", "carpal", "import", "phantoms", "500", "--json"]
     with subprocess.Popen(

@@ -131,6 +131,7 @@ def test_no_process_is_left_behind(tmp_path: Path) -> None:
     assert not any(process.is_running() for process in started)
 
 
+@pytest.mark.long
 def test_processes_end_with_the_import_that_is_killed(tmp_path: Path) -> None:
     script = (
         "import sys\n"
@@ -154,6 +155,7 @@ def test_processes_end_with_the_import_that_is_killed(tmp_path: Path) -> None:
     assert eventually(lambda: not any(process.is_running() for process in started))
 
 
+@pytest.mark.long
 def test_an_import_that_is_stopped_does_not_wait_for_films_that_take_long(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     script = (

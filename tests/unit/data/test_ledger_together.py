@@ -8,6 +8,8 @@ from contextlib import closing
 from pathlib import Path
 from threading import Timer
 
+import pytest
+
 from data.ledger.chain import read_head
 from data.ledger.database import Database
 from data.ledger.events import EventKind
@@ -50,6 +52,7 @@ with Ledger.open(sys.argv[1]) as again:
 """
 
 
+@pytest.mark.long
 def test_processes_that_make_and_fill_a_new_ledger_at_once_share_one_chain(tmp_path: Path) -> None:
     url = ledger_url(tmp_path)
     names = [f"process {number}" for number in range(PROCESSES)]

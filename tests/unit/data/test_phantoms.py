@@ -191,6 +191,7 @@ def test_some_films_are_very_dark() -> None:
     assert min(brightest) < 90 < 200 < max(brightest)
 
 
+@pytest.mark.long
 def test_phantoms_cover_all_ages_and_both_sexes_evenly() -> None:
     truths = [truth for _, truth, _ in draw_phantoms(210, seed=4, size=32)]
 

@@ -220,6 +220,7 @@ MOVED = [
 """One annotation, which is first told of one radiograph and then of another."""
 
 
+@pytest.mark.long
 @settings(deadline=None, max_examples=50)
 @example(history=[MOVED[0], ("commit", ""), MOVED[1]])
 @given(history=st.lists(steps, max_size=40))

@@ -15,6 +15,7 @@ READ_CONFIGURATION = "import runpy; runpy.run_path('ml_backend/gunicorn.conf.py'
 IMPORT_APPLICATION = "import ml_backend.app"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("code", "unwanted"),
     [
