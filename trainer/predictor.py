@@ -5,6 +5,7 @@ Importing this module brings torch and timm, but no training code.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -24,10 +25,12 @@ from trainer.answers.inference import choose_device
 from trainer.answers.raw_outputs import of_length_one
 from trainer.answers.readout import Asked, predictions
 from trainer.fitting.cpu_threads import reading_threads, use_cpu_threads
-from trainer.inputs.pixels import Film, prepare_image
+from trainer.inputs.pixels import Film, preparation_id, prepare_image
 from trainer.model.card import ModelCard, require_task
 from trainer.model.files import Part, load_model
 from trainer.network.network import Network
+
+log = logging.getLogger(__name__)
 
 FindMask = Callable[[str], Path | None]
 """Returns the file of a radiograph's hand mask, or None (see `data.masks.MaskStore.find`)."""
@@ -92,6 +95,12 @@ class Predictor:
         parts, card = load_model(folder)
         if spec is not None:
             require_task(card, spec)
+        if card.preparation_code != preparation_id():
+            log.warning(
+                "%s was trained with the preparation of another release: evaluate it again, or "
+                "train again, before its answers are trusted.",
+                card.model_version,
+            )
         return cls(parts, card, choose_device(device), find_mask)
 
     @property

@@ -14,7 +14,7 @@ from data.images.preparation import prepare
 from data.masks import MaskStore, read_mask
 from tests.unit.trainer.cases import BONE_AGE, FRACTURE, QUICK, easy_examples, easy_image
 from tests.unit.trainer.test_model_files import BARE, bare_network
-from trainer.inputs.pixels import preparation_of
+from trainer.inputs.pixels import preparation_id, preparation_of
 from trainer.model.files import Part, save_model
 from trainer.predictor import Predictor
 
@@ -141,6 +141,19 @@ def test_a_model_of_another_task_is_refused(folder: Path) -> None:
 
 def test_a_model_of_the_same_task_is_taken(folder: Path) -> None:
     assert Predictor.load(folder, "cpu", spec=BONE_AGE).spec_name == "bone_age"
+
+
+@pytest.mark.parametrize("release", ["this", "another"])
+def test_a_model_whose_films_were_prepared_by_another_release_is_warned_of(
+    release: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    code = preparation_id() if release == "this" else "0" * 16
+    card = replace(BARE, preparation_code=code)
+    save_model(tmp_path / "model", [Part(bare_network())], card)
+
+    Predictor.load(tmp_path / "model", "cpu")
+
+    assert ("preparation of another release" in caplog.text) == (release == "another")
 
 
 def test_a_missing_model_is_an_error_in_one_sentence(tmp_path: Path) -> None:
