@@ -76,7 +76,8 @@ def write(name: str, figures: Sequence[Figure], path: Path | None, **extra: obje
         "figures": [{**asdict(f), "ratio": f.ratio} for f in figures],
         **extra,
     }
-    path.write_text(json.dumps(document, indent=2) + "\n")
+    # Numbers and truths of numpy become those of Python.
+    path.write_text(json.dumps(document, indent=2, default=lambda value: value.item()) + "\n")
 
 
 def _cpu() -> str:
