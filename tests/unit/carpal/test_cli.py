@@ -114,6 +114,7 @@ def test_an_interrupt_ends_with_status_130(carpal: Any, monkeypatch: pytest.Monk
     assert "Traceback" not in ended.err
 
 
+@pytest.mark.long
 def test_a_reader_that_has_gone_away_ends_it_quietly() -> None:
     code = (
         "import os, sys; from carpal import cli, doctor; "

@@ -196,6 +196,7 @@ def test_a_corrected_source_corrects_the_reference(pool: Pool, ledger: Ledger) -
     assert list(ledger.source_values().values()) == [{"sex": "female"}]
 
 
+@pytest.mark.long
 def test_the_ledger_is_written_in_batches(
     pool: Pool, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -414,6 +415,7 @@ def test_another_import_at_the_same_time_is_compared_too(
     assert ledger.count_radiographs() == len(ledger.fingerprints()) == 2
 
 
+@pytest.mark.long
 def test_a_killed_import_goes_on_where_it_was(pool: Pool, ledger: Ledger, tmp_path: Path) -> None:
     script = (
         "import sys\n"

@@ -251,6 +251,7 @@ def check_splits(workspace: Workspace) -> None:
     assert all(splits[p.one] is splits[p.other] for p in workspace.ledger.near_duplicates())
 
 
+@pytest.mark.long
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(imports=st.lists(st.lists(FOUND, max_size=6), min_size=1, max_size=3))
 def test_no_patient_and_no_film_is_ever_in_two_splits(
@@ -270,6 +271,7 @@ def test_no_patient_and_no_film_is_ever_in_two_splits(
         workspace.ledger.close()
 
 
+@pytest.mark.long
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     hands=st.lists(st.integers(0, 11), min_size=1, max_size=6, unique=True),

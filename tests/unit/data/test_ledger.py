@@ -69,6 +69,7 @@ def test_events_can_be_read_from_a_number_on_and_by_kind(ledger: Ledger) -> None
     assert [event.seq for event in ledger.events(after=1, kinds=kinds)] == [3, 4]
 
 
+@pytest.mark.long
 def test_more_events_than_one_page_are_all_read(ledger: Ledger) -> None:
     ledger.add_radiographs([a_radiograph(number) for number in range(1, 1102)])
     ledger.record_readings([a_reading(number, annotation=number) for number in range(1, 1102)])
@@ -244,6 +245,7 @@ def test_a_prediction_of_an_unknown_radiograph_is_refused(ledger: Ledger) -> Non
         ledger.add_predictions([a_prediction(1)])
 
 
+@pytest.mark.long
 def test_ten_thousand_predictions_are_added_in_seconds(ledger: Ledger) -> None:
     ledger.add_radiographs([a_radiograph(number) for number in range(BULK)])
     start = time.process_time()

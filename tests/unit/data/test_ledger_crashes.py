@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
+import pytest
+
 from data.ledger.ledger import Ledger
 from tests.unit.data.ledger_cases import a_radiograph, ledger_url, start_script
 
@@ -53,6 +55,7 @@ for first in range(1, 10**9, {BATCH}):
 """
 
 
+@pytest.mark.long
 def test_a_process_killed_before_any_statement_of_a_batch_leaves_nothing_of_it(
     tmp_path: Path,
 ) -> None:
@@ -68,6 +71,7 @@ def test_a_process_killed_before_any_statement_of_a_batch_leaves_nothing_of_it(
     assert finished == f"False {BATCH} {BATCH} {BATCH}"
 
 
+@pytest.mark.long
 def test_what_was_recorded_before_a_kill_is_kept_in_whole_batches(tmp_path: Path) -> None:
     with Ledger.open(ledger_url(tmp_path)) as ledger:
         ledger.add_radiographs([a_radiograph()])

@@ -310,6 +310,7 @@ def long_lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
         yield opened
 
 
+@pytest.mark.long
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     told=st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=1, max_size=5),

@@ -114,6 +114,7 @@ def test_threads_that_share_one_ledger_share_one_chain(tmp_path: Path) -> None:
         assert sorted(e.payload["number"] for e in ledger.events()) == list(range(100))
 
 
+@pytest.mark.long
 def test_a_child_keeps_the_ledger_that_its_parent_closed_after_the_fork(tmp_path: Path) -> None:
     process = start_script(FORK_WHILE_OPEN, ledger_url(tmp_path))
     told, _ = process.communicate(timeout=60)

@@ -180,6 +180,7 @@ def test_a_file_of_the_users_is_not_taken_for_a_profile(tmp_path: Path) -> None:
     assert TrainOptions.from_yaml(file).epochs == 3
 
 
+@pytest.mark.long
 def test_the_smoke_profile_trains_in_seconds(tmp_path: Path) -> None:
     data = easy_examples(tmp_path, train=16, calibration=4)
     options = replace(TrainOptions.from_yaml("smoke"), device="cpu", workers=1)
