@@ -51,9 +51,9 @@ class TrainOptions:
         0.0, "seam in which a removed background fades, as a share of image_size; 0: none"
     )
     exposure: str = _option(
-        "levelled",
-        "how films of other exposure are shown: levelled (markers and stickers are filled with "
-        "what is around, and the window follows the film's own range), or as_is",
+        "as_is",
+        "how films of other exposure are shown: as_is, or levelled (markers and stickers are "
+        "filled with what is around, and the window follows the film's own range)",
     )
     normalise: str = _option(
         "zscore",
