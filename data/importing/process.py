@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import gc
+import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
+from threading import Thread
 
 from data.importing.reading import Outcome, Request, read_requests
 from data.pool import Pool
@@ -21,6 +24,9 @@ START = (
 
 GARBAGE_AFTER = 20_000
 """Objects after which a reading process looks for garbage: reading a film makes few cycles."""
+
+ORPHAN_S = 1.0
+"""How often a reading process looks whether it has lost the one that asked for it."""
 
 STOP_S = 10.0
 """A process that has nothing more to read ends at once; after this time it is ended."""
@@ -92,9 +98,17 @@ def serve(number: int) -> None:
     """Answers requests on the socket with this file descriptor until the other end is gone."""
     gc.freeze()  # What was imported stays: it need not be looked through again and again.
     gc.set_threshold(GARBAGE_AFTER)
+    Thread(target=_end_with, args=[os.getppid()], daemon=True).start()
     with Connection(number) as connection, suppress(EOFError, OSError):
         connection.send("ready")
         while True:
             pool, requests = connection.recv()
             outcomes = read_requests(pool, requests)
             connection.send(outcomes)
+
+
+def _end_with(parent: int) -> None:
+    """Ends this process when its parent is gone, also while a film that hangs is being read."""
+    while os.getppid() == parent:
+        time.sleep(ORPHAN_S)
+    os._exit(1)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -155,31 +156,53 @@ def test_processes_end_with_the_import_that_is_killed(tmp_path: Path) -> None:
     assert eventually(lambda: not any(process.is_running() for process in started))
 
 
+HANGS = """
+import sys
+from functools import partial
+from pathlib import Path
+from tests.unit.data import test_import_workers as cases
+
+cases.import_workers.START_AFTER_S = 0.0
+cases.import_workers.LARGEST_CHUNK = 1
+folder = Path(sys.argv[1])
+slow = cases.SourceItem("slow", load=partial(cases.waits_for_ever, folder / "pipe"))
+with cases.Readers(cases.Pool(folder), 2) as readers:
+    cases.wait_for_processes(readers)
+    items = [*cases.films(9), slow, *cases.films(9)]
+    for name, _ in readers.read((item.name, item) for item in items):
+        if name == "film-8":
+            print("reads on", flush=True)
+            THEN
+"""
+"""An import of which one film takes for ever; THEN is what it does after the film before."""
+
+
+def start_import_that_hangs(folder: Path, then: str) -> subprocess.Popen[str]:
+    os.mkfifo(folder / "pipe")
+    return start_script(HANGS.replace("THEN", then), str(folder))
+
+
 @pytest.mark.long
 def test_an_import_that_is_stopped_does_not_wait_for_films_that_take_long(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe")
-    script = (
-        "import sys\n"
-        "from functools import partial\n"
-        "from pathlib import Path\n"
-        "from tests.unit.data import test_import_workers as cases\n"
-        "cases.import_workers.START_AFTER_S = 0.0\n"
-        "cases.import_workers.LARGEST_CHUNK = 1\n"
-        "folder = Path(sys.argv[1])\n"
-        "slow = cases.SourceItem('slow', load=partial(cases.waits_for_ever, folder / 'pipe'))\n"
-        "with cases.Readers(cases.Pool(folder), 2) as readers:\n"
-        "    cases.wait_for_processes(readers)\n"
-        "    items = [*cases.films(9), slow, *cases.films(9)]\n"
-        "    for name, _ in readers.read((item.name, item) for item in items):\n"
-        "        if name == 'film-8':\n"
-        "            print('stopped', flush=True)\n"
-        "            raise KeyboardInterrupt\n"
-    )
-    stopped = start_script(script, str(tmp_path))
+    stopped = start_import_that_hangs(tmp_path, "raise KeyboardInterrupt")
 
     out, _ = stopped.communicate(timeout=60)
 
-    assert out == "stopped\n"
+    assert out == "reads on\n"
+
+
+@pytest.mark.long
+def test_a_process_whose_film_hangs_ends_with_the_import_that_is_killed(tmp_path: Path) -> None:
+    killed = start_import_that_hangs(tmp_path, "sys.stdin.read()")
+    assert killed.stdout is not None
+    assert killed.stdout.readline() == "reads on\n"
+    started = psutil.Process(killed.pid).children()
+
+    killed.kill()
+    killed.communicate()
+
+    assert len(started) == 2
+    assert eventually(lambda: not any(process.is_running() for process in started))
 
 
 def test_the_import_ends_with_one_sentence_where_no_process_can_be_started_again(
