@@ -111,9 +111,11 @@ def radiographs(folder: Path, count: int) -> tuple[list[Path], str]:
     return files, f"{count} phantoms of {PHANTOM_SIDE} px, PNG: CARPAL_TEST_DATA is not set"
 
 
-def model(folder: Path, backbone: str, size: int, files: Sequence[Path]) -> Predictor:
+def model(
+    folder: Path, backbone: str, size: int, files: Sequence[Path], seed: int = 0
+) -> Predictor:
     """Returns a model with random weights that tells age, sex and novelty."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     spec, device = load_task("bone_age"), torch.device("cpu")
     options = TrainOptions(backbone=backbone, image_size=size, input_mode="explicit")
     member = Member(options, {"age_months": Norm(100.0, 40.0)}, preparation_of(options))

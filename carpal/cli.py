@@ -21,6 +21,7 @@ from carpal import (
     cli_imports,
     cli_models,
     cli_predict,
+    cli_readers,
     cli_train,
     cli_versions,
 )
@@ -40,6 +41,7 @@ app = typer.Typer(
 app.add_typer(cli_imports.app, name="import")
 app.add_typer(cli_versions.app, name="versions")
 app.add_typer(cli_models.app, name="models")
+app.add_typer(cli_readers.app, name="readers")
 
 
 @app.command()
@@ -122,8 +124,8 @@ def status(as_json: AsJson = False) -> None:
     from rich.console import Console
 
     from carpal import status as page
-    from workers.assembly import open_ledger
-    from workers.overview import overview
+    from workers.assembly import open_ledger, task
+    from workers.overview import gate_target, overview
 
     settings = settings_of_workspace()
     with open_ledger(settings) as ledger:
@@ -131,7 +133,7 @@ def status(as_json: AsJson = False) -> None:
     if as_json:
         print_json(page.as_json(view))
     else:
-        page.show(view, Console())
+        page.show(view, Console(), gate_target(task(settings)))
 
 
 @app.command()

@@ -52,6 +52,7 @@ def _json(one: OpenDisagreement) -> dict[str, Any]:
             {
                 "reader": reading.reader,
                 "values": dict(reading.values),
+                "unreadable": reading.unreadable or None,
                 "read_at": reading.read_at.isoformat(timespec="seconds"),
             }
             for reading in found.readings
@@ -83,6 +84,10 @@ def _table(found: list[OpenDisagreement]) -> Table:
 
 
 def _said(reading: Reading, targets: tuple[str, ...]) -> str:
-    values = [reading.values[name] for name in targets if name in reading.values]
+    if reading.unreadable:
+        return f"{reading.reader}: cannot be read ({reading.unreadable})"
+    # Beside somebody who cannot read the film, all that the others read on it is of interest.
+    names = [name for name in targets if name in reading.values] or list(reading.values)
+    values = [reading.values[name] for name in names]
     said = ", ".join(value if isinstance(value, str) else f"{value:g}" for value in values)
     return f"{reading.reader}: {said or '–'}"

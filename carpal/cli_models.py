@@ -40,13 +40,14 @@ def export(
     ],
     folder: Annotated[Path, typer.Argument(help="For the result; must not be there yet.")],
 ) -> None:
-    """Write a folder that MLflow's and MLServer's servers run without Carpal."""
+    """Write a folder that MLflow's server and MLServer run without Carpal."""
     from trainer.pyfunc.export import export as pyfunc_export
     from workers.model_folders import model_folder
 
     card = pyfunc_export(model_folder(settings_of_workspace(), model), folder)
     typer.echo(
-        f"{card.model_version} is in {folder}: 'mlflow models serve -m {folder}' answers with it."
+        f"{card.model_version} is in {folder}: 'mlflow models serve -m {folder}' or "
+        f"'mlserver start {folder}' answers with it."
     )
 
 

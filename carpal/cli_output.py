@@ -17,8 +17,12 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text
 
 def settings_with_secrets() -> Settings:
     """Returns the settings of a workspace, which is made if there is none yet."""
+    from workers.workspaces import remember_task
+
     ensure_secrets(Settings.load().home)
-    return Settings.load()
+    settings = Settings.load()
+    remember_task(settings)
+    return settings
 
 
 def settings_of_workspace() -> Settings:

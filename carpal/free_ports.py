@@ -16,12 +16,6 @@ def with_free_ports(settings: Settings) -> Settings:
     return replace(settings, **moved)  # type: ignore[arg-type]  # ports are int
 
 
-def with_new_ports(settings: Settings) -> Settings:
-    """Returns the settings on ports of the kernel's choice, none of them a usual one."""
-    moved = {name: free_port() for name in PORT_FIELDS}
-    return replace(settings, **moved)  # type: ignore[arg-type]  # ports are int
-
-
 def is_free(port: int) -> bool:
     """Returns whether a server could listen on the loopback port now."""
     with socket.socket() as probe:

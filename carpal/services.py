@@ -1,7 +1,8 @@
 """Which programs the local stack consists of, and how each is started.
 
 A service whose address is given in the settings (Redis, Label Studio, MLflow) runs elsewhere and
-is not part of the stack.
+is not part of the stack. So does the backend if its address has a path: then the backend of another
+workspace serves this one; an address without a path only says how Label Studio reaches ours.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from urllib.parse import urlsplit
 from carpal import label_studio, redis_server
 from carpal.watch import Service
 from workers.settings import PREFIX, Settings
+from workers.workspaces import other_workspaces
 
 ROOT = Path(__file__).resolve().parent.parent
 """The repository, or where the packages are installed."""
@@ -36,16 +38,19 @@ def services(settings: Settings) -> list[Service]:
     """Returns the services of the stack in the order of their names in `carpal up`'s report.
 
     Raises:
-        StackError: A program that a service needs is not installed.
+        StackError: A program that a service needs is not installed, or the backend cannot serve
+            what `also_serves` names.
     """
     settings = with_absolute_paths(settings)
+    other_workspaces(settings)
     stack: list[Service] = []
     if not settings.redis_url:
         stack.append(_redis(settings))
     if not settings.label_studio_url:
         stack.append(_label_studio(settings))
+    if not urlsplit(settings.backend_url).path.strip("/"):
+        stack.append(_backend(settings))
     stack += [
-        _backend(settings),
         _worker(settings, "light"),
         replace(_worker(settings, "heavy"), stop_timeout_s=QUICK_STOP_S),
         _ours(settings, "timer", "workers.timer", needs=BEFORE_WORK),
@@ -77,6 +82,7 @@ def with_absolute_paths(settings: Settings) -> Settings:
         label_studio_python=python,
         train_config=_absolute(settings.train_config),
         dvc_remote=_absolute(settings.dvc_remote),
+        also_serves=",".join(_absolute(p.strip()) for p in settings.also_serves.split(",")),
     )
 
 
@@ -130,7 +136,7 @@ def _label_studio(settings: Settings) -> Service:
 def _backend(settings: Settings) -> Service:
     configuration = ROOT / "ml_backend" / "gunicorn.conf.py"
     host = LOOPBACK if settings.backend_host == "0.0.0.0" else settings.backend_host  # noqa: S104
-    arguments = ("ml_backend.app:create_app()", "--config", str(configuration))
+    arguments = ("ml_backend.server:create_server()", "--config", str(configuration))
     return replace(
         _ours(settings, "backend", "gunicorn", *arguments),
         ready=_http_ready(host, settings.backend_port, "/health"),

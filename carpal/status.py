@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from datetime import date, datetime
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -10,8 +13,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from data.domain import Target
 from data.runs import ACTIVE, Run
-from workers.overview import LoopOverview
+from workers import loop_sentences as sentences
+from workers.overview import LoopFigures, LoopOverview
 
 SHOWN_RUNS = 5
 
@@ -21,6 +26,7 @@ def as_json(view: LoopOverview) -> dict[str, Any]:
     return {
         "radiographs": view.radiographs,
         "labelled": view.labelled,
+        "unreadable": view.unreadable,
         "waiting": view.waiting,
         "new_labels": view.new_labels,
         "training": view.training,
@@ -36,35 +42,83 @@ def as_json(view: LoopOverview) -> dict[str, Any]:
             for v in view.versions
         ],
         "runs": [_run_json(run) for run in view.runs],
-        "queues": view.queues,
-        "attention": view.attention,
+        "queues": None if view.queues is None else view.queues.depths(),
+        "workers": [] if view.queues is None else [asdict(one) for one in view.queues.workers],
+        "attention": [notice.sentence for notice in view.attention],
+        "figures": _figures_json(view.figures),
     }
 
 
-def show(view: LoopOverview, console: Console) -> None:
-    """Prints the overview for a person."""
+def show(view: LoopOverview, console: Console, target: Target) -> None:
+    """Prints the overview for a person; errors are of `target`."""
     total = sum(view.radiographs.values())
     parts = ", ".join(f"{count} {split}" for split, count in view.radiographs.items())
     facts = Table.grid(padding=(0, 2))
     facts.add_row("Radiographs", f"{total} ({parts})")
-    facts.add_row("Labelled", f"{view.labelled} by experts, {view.waiting} waiting")
+    facts.add_row("Labelled", f"{view.labelled} by experts")
+    if view.unreadable:
+        facts.add_row("", sentences.unreadable_sentence(view.unreadable))
     facts.add_row("Training", view.training)
     facts.add_row("Champion", view.champion or "none yet: no predictions are shown")
     if view.versions:
         last = view.versions[-1]
         facts.add_row("Dataset", f"{last.name}: {last.labels} labels, {_ago(last.committed_at)}")
-    if view.queues is not None:
-        waiting = ", ".join(f"{name} {depth}" for name, depth in view.queues.items())
-        facts.add_row("Queues", waiting)
-    console.print(facts, markup=False)
+    for name, said in _sentences(view, target):
+        facts.add_row(name, said)
+    console.print(facts, markup=False, highlight=False)
     if view.runs:
         shown = view.runs[-SHOWN_RUNS:]
-        console.print(_runs_table(shown, view.champion))
+        console.print(_runs_table(shown, view, target))
         for run in _explained(shown):
             said = f"{run.id}: {run.error or run.reason}"
             console.print(said, markup=False, highlight=False)
-    for sentence in view.attention:
-        console.print(f"[yellow]![/yellow] {escape(sentence)}", highlight=False)
+    for notice in view.attention:
+        console.print(f"[yellow]![/yellow] {escape(notice.sentence)}", highlight=False)
+
+
+def _sentences(view: LoopOverview, target: Target) -> Iterator[tuple[str, str]]:
+    """Yields what the status page says, too: (name of a row, sentence)."""
+    figures, champion = view.figures, view.champion
+    if figures.progress is not None:
+        yield "", sentences.progress_sentence(figures.progress)
+    yield "Scores", sentences.scores_sentence(view.waiting, figures.behind, champion)
+    if champion:
+        yield "Live", " ".join(sentences.live_sentences(figures.live, target, champion))
+        yield "Shadow", sentences.shadow_sentence(figures.shadow, target, champion)
+        yield "Drift", " ".join(sentences.drift_sentences(figures.drift, target))
+    if view.queues is None:
+        return
+    for name, queue in zip(("Queues", ""), view.queues.queues, strict=False):
+        yield name, sentences.queue_sentence(queue, view.queues.serving(queue.name))
+    for worker in view.queues.workers:
+        if worker.job:
+            yield "", sentences.worker_sentence(worker)
+
+
+def _figures_json(figures: LoopFigures) -> dict[str, Any]:
+    """Returns the figures for a program; what is not known is null."""
+    told = {
+        "days": [asdict(day) for day in figures.days],
+        "readers": [asdict(reader) for reader in figures.readers],
+        "models": [asdict(model) for model in figures.models],
+        "budget": [asdict(point) for point in figures.budget],
+        "live": asdict(figures.live) if figures.live else None,
+        "shadow": asdict(figures.shadow) if figures.shadow else None,
+        "drift": asdict(figures.drift) if figures.drift else None,
+        "scores_waiting": figures.behind,
+    }
+    plain: dict[str, Any] = _plain(told)
+    return plain
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, date):  # Times are dates, too.
+        return value.isoformat()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _explained(runs: list[Run]) -> list[Run]:
@@ -73,19 +127,26 @@ def _explained(runs: list[Run]) -> list[Run]:
     return [run for run in runs if run in (*ended[-1:], runs[-1])]
 
 
-def _runs_table(runs: list[Run], champion: str) -> Table:
-    table = Table(title="Last trainings", title_justify="left", box=SIMPLE_HEAD)
-    for name in ("run", "version", "state", "MAE", "model", ""):
+def _runs_table(runs: list[Run], view: LoopOverview, target: Target) -> Table:
+    known = {model.run: model for model in view.figures.models}
+    plain = replace(target, unit="")
+    table = Table(
+        title=f"Last trainings, error in {target.unit or '%'}",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    for name in ("run", "version", "state", "error", "model", ""):
         table.add_column(name, no_wrap=True)
     for run in runs:
-        state = f"{run.state.value}: {run.stage}" if run.stage else run.state.value
-        mae = run.metrics.get("mae")
-        serves = run.model_version != "" and run.model_version == champion
+        told = run.stage and run.state not in ACTIVE  # Of one under way a sentence tells it.
+        state = f"{run.state.value}: {run.stage}" if told else run.state.value
+        serves = run.model_version != "" and run.model_version == view.champion
         table.add_row(
             run.id,
             run.version or "–",
             state,
-            "–" if mae is None else f"{mae:.1f}",
+            sentences.error_text(known[run.id].error, plain) if run.id in known else "–",
             run.model_version or "–",
             "champion" if serves else "not promoted" if run.promoted is False else "",
         )

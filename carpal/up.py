@@ -113,6 +113,6 @@ def _greet(settings: Settings, console: Console) -> None:
         f"\nLabel at {settings.label_studio} (Ctrl-C stops everything)",
         f"  e-mail    {settings.label_studio_email}",
         f"  password  {password}",
-        f"What the loop is doing: {settings.backend}",
+        f"What the loop is doing: {settings.pages}",
     ):
         console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -15,6 +15,9 @@ from typing import Literal, TypeAlias
 Value: TypeAlias = float | str
 """What a reader or a model says of one target: a number, or the name of a choice."""
 
+GateMetric: TypeAlias = Literal["error", "log_loss"]
+"""What the gate holds against its margins, see `GateRule.metric`."""
+
 REFERENCE_READER = "reference"
 """The reader of values that a source delivers as its reference standard."""
 
@@ -59,13 +62,16 @@ class GateRule:
     """When a new model may replace the champion, judged on the frozen test split.
 
     Attributes:
-        target: The number target whose absolute error decides.
-        margin: The new model's mean absolute error may exceed the champion's by less than this
-            (upper end of the paired bootstrap interval; unit of the target).
+        target: The target whose error decides.
+        margin: The new model's mean error may exceed the champion's by less than this (upper end
+            of the paired bootstrap interval; unit of the target or, of a choice, of `metric`).
         band_margin: The same within each band.
         band_edges: Edges of the bands of the true value, ascending; n edges make n - 1 bands.
+            Empty for a choice: each true choice is a band.
         band_by: A choice target that splits each band further (sex), or None.
         min_band_cases: Bands with fewer test cases than this are reported and do not decide.
+        metric: `error` is the absolute error of a number or the share of wrong answers of a
+            choice; `log_loss`, only of a choice, is the mean -ln of the truth's probability.
     """
 
     target: str
@@ -74,6 +80,7 @@ class GateRule:
     band_edges: tuple[float, ...]
     band_by: str | None = None
     min_band_cases: int = 15
+    metric: GateMetric = "error"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +96,8 @@ class TaskSpec:
         gate: When a model may take over.
         config_xml: The Label Studio labelling configuration, as it stands in the folder.
         input: The choice target that may be known before and helps to tell the numbers, or None.
+        unreadable: The control by which a reader says that, and why, a radiograph cannot be read;
+            its choices are the reasons. It is no target: nothing learns it. None: there is none.
     """
 
     name: str
@@ -99,6 +108,7 @@ class TaskSpec:
     gate: GateRule
     config_xml: str = field(repr=False)
     input: str | None = None
+    unreadable: Target | None = None
 
     def target(self, name: str) -> Target:
         """Returns the target of that name; raises KeyError if the task has none."""
@@ -149,6 +159,8 @@ class Reading:
             `prediction-changed` (at least one changed) or `manual` (no prediction was shown).
         withdrawn: It was deleted or the radiograph was skipped: it no longer counts.
         lead_time_s: Seconds that the reader took, where known.
+        unreadable: Why the reader cannot read the radiograph; there are no values then. Empty: it
+            was read.
     """
 
     radiograph_id: str
@@ -159,6 +171,7 @@ class Reading:
     origin: Literal["manual", "prediction", "prediction-changed"] = "manual"
     withdrawn: bool = False
     lead_time_s: float | None = None
+    unreadable: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +206,7 @@ class Example:
         split: Which part it belongs to.
         weight: Weight in the loss, > 0: how far the label's readers agree.
         mask: Image that is white where the hand is, or None where there is none.
+        patient: See `Radiograph.patient`; empty: the radiograph is the patient's only one.
     """
 
     radiograph_id: str
@@ -201,6 +215,7 @@ class Example:
     split: Split
     weight: float = 1.0
     mask: Path | None = None
+    patient: str = ""
 
 
 @dataclass(frozen=True, slots=True)

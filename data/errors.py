@@ -48,6 +48,12 @@ class UnknownOptionError(InvalidInputError):
     """There is no option of that name; the sentence names those that may be meant."""
 
 
+class UnmetOptionError(InvalidInputError):
+    """An option is understood, but what is asked cannot be done with this model or this film."""
+
+    http_status = 422
+
+
 class TaskConfigError(InvalidInputError):
     """A task folder (`config.xml`, `task.toml`) contradicts itself or is incomplete."""
 

@@ -140,6 +140,14 @@ class LabelStudio(Connection):
             ids += made
         return ids
 
+    def set_task_data(self, task: int, data: Mapping[str, Any]) -> None:
+        """Replaces the `data` of a task: every key that is to stay must be told.
+
+        Raises:
+            NotFoundError: There is no such task.
+        """
+        self.request("PATCH", f"/api/tasks/{task}", body={"data": dict(data)})
+
     def next_task(self, project: int) -> TaskState | None:
         """Returns the task that an annotator gets next, and holds it for us; None: all done."""
         try:

@@ -57,7 +57,7 @@ class Connection:
         self._timeout_s = timeout_s
         self._session = session or requests.Session()
         # A proxy of the environment cannot reach this machine's own addresses.
-        self._session.trust_env = not _is_loopback(self.url)
+        self._session.trust_env = not is_loopback(self.url)
         self._auth = _PersonalToken(self, token) if "." in token else _LegacyToken(token)
 
     def request(
@@ -225,7 +225,8 @@ def _end_of(token: str) -> float:
         return 0.0
 
 
-def _is_loopback(url: str) -> bool:
+def is_loopback(url: str) -> bool:
+    """Says whether an address leads to this machine itself."""
     host = urlsplit(url).hostname or ""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback

@@ -1,4 +1,4 @@
-"""The only place that knows Label Studio's JSON: predictions, results, annotations, task data.
+"""Label Studio's JSON: predictions, results, annotations, task data (parts: `regions.py`).
 
 Everything here is pure. What comes from outside is checked against the task: Label Studio's API
 takes any number and any choice.
@@ -7,7 +7,7 @@ takes any number and any choice.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -17,10 +17,18 @@ from urllib.parse import parse_qs, quote, urlsplit
 from data.domain import Prediction, Radiograph, Reading, Target, TaskSpec, Value
 from data.errors import InvalidInputError
 from labeling_config.fields import applies, checked_value, is_number
-from labeling_config.layout import MODEL_NOTE_SUFFIX, MODEL_VERSION_NOTE, Layout, read_layout
+from labeling_config.layout import (
+    MODEL_NOTE_SUFFIX,
+    MODEL_VERSION_NOTE,
+    STANDARDS_KEY,
+    Layout,
+    read_layout,
+)
 from labeling_config.model_notes import model_note, version_note
+from labeling_config.regions import Json, items, raw_value, region
+from labeling_config.standards_html import BEFORE_THE_FIRST_MODEL
+from labeling_config.unreadable import unreadable_reason
 
-Json: TypeAlias = dict[str, Any]
 Origin: TypeAlias = Literal["manual", "prediction", "prediction-changed"]
 
 RADIOGRAPH_KEY = "radiograph"
@@ -46,15 +54,18 @@ def prediction_to_json(spec: TaskSpec, prediction: Prediction) -> Json:
         for target in spec.targets
         if target.name in prediction.values and applies(target, prediction.values)
     }
+    regions = {each["from_name"]: each for each in values_to_result(spec, values)}
     result: list[Json] = []
-    for region in values_to_result(spec, values):
-        name = region["from_name"]
-        del region["origin"]
-        probability = prediction.probabilities.get(name, {}).get(str(values[name]))
-        region["score"] = prediction.confidence if probability is None else probability
-        result.append(region)
-        text = model_note(spec.target(name), prediction)
-        result += _note(spec, name + MODEL_NOTE_SUFFIX, text)
+    for target in spec.targets:
+        told = regions.get(target.name)
+        if told is not None:
+            del told["origin"]
+            chances = prediction.probabilities.get(target.name, {})
+            told["score"] = chances.get(str(values[target.name]), prediction.confidence)
+            result.append(told)
+        if applies(target, prediction.values):
+            note = model_note(spec, target, prediction)
+            result += _note(spec, target.name + MODEL_NOTE_SUFFIX, note)
     result += _note(spec, MODEL_VERSION_NOTE, version_note(prediction))
     return {
         "model_version": prediction.model_version,
@@ -83,32 +94,36 @@ def values_to_result(
     for target in spec.targets:
         if target.name in values:
             value = checked_value(target, values[target.name])
-            region = (
-                _region(spec, target.name, "number", {"number": value})
+            told = (
+                region(spec, target.name, "number", {"number": value})
                 if target.kind == "number"
-                else _region(spec, target.name, "choices", {"choices": [value]})
+                else region(spec, target.name, "choices", {"choices": [value]})
             )
-            result.append({**region, "origin": _origin_of(target.name, value, shown)})
+            result.append({**told, "origin": _origin_of(target.name, value, shown)})
     return result
 
 
 def result_to_values(spec: TaskSpec, result: object) -> dict[str, Value]:
     """Returns target name -> value; fields that are not targets of the task are ignored.
 
-    A target that only applies when another has a given value is left out when it has not.
+    A target that only applies when another has a given value is left out when it has not. Where
+    the reader says that the radiograph cannot be read there are no values: what the page was
+    filled with comes along, hidden.
 
     Raises:
         InvalidInputError: A value is out of range, no number, an unknown choice, or given twice.
     """
+    if unreadable_reason(spec, result):
+        return {}
     targets = {t.name: t for t in spec.targets}
     values: dict[str, Value] = {}
-    for item in _items(result):
+    for item in items(result):
         name = item.get("from_name")
         if not isinstance(name, str) or name not in targets:
             continue
         if name in values:
             raise InvalidInputError(f"The field '{name}' is given twice.")
-        value = _raw_value(targets[name], item.get("value"))
+        value = raw_value(targets[name], item.get("value"))
         if value is not None:
             values[name] = checked_value(targets[name], value)
     return {n: v for n, v in values.items() if applies(targets[n], values)}
@@ -133,7 +148,7 @@ def annotation_to_reading(
         raise InvalidInputError(f"An annotation has the id {number!r}, which is no number.")
     skipped = bool(annotation.get("was_cancelled"))
     result = [] if skipped else annotation.get("result")
-    values = result_to_values(spec, result)
+    values, reason = result_to_values(spec, result), unreadable_reason(spec, result)
     return Reading(
         radiograph_id=radiograph_id,
         reader=reader,
@@ -141,15 +156,22 @@ def annotation_to_reading(
         read_at=_time(annotation.get("updated_at") or annotation.get("created_at")),
         annotation=f"{project}:{number}",
         origin=_origin(values, result, annotation.get("parent_prediction") is not None),
-        withdrawn=skipped or not values,
+        withdrawn=skipped or not (values or reason),
         lead_time_s=_lead_time(annotation.get("lead_time")),
+        unreadable=reason,
     )
 
 
 def task_data(spec: TaskSpec, radiograph: Radiograph) -> Json:
     """Returns the `data` of a Label Studio task that shows the radiograph."""
     address = f"{LOCAL_FILES}?d={quote(radiograph.path)}"
-    return {spec.image_key: address, RADIOGRAPH_KEY: radiograph.id}
+    data = {spec.image_key: address, RADIOGRAPH_KEY: radiograph.id}
+    return {**data, STANDARDS_KEY: BEFORE_THE_FIRST_MODEL} if shows_standards(spec) else data
+
+
+def shows_standards(spec: TaskSpec) -> bool:
+    """Says whether the page has a place for reference cases beside the film."""
+    return _layout(spec.config_xml).shows_standards
 
 
 def radiograph_of_task_data(spec: TaskSpec, data: Mapping[str, Any]) -> str | None:
@@ -196,15 +218,11 @@ def _layout(config_xml: str) -> Layout:
     return read_layout(config_xml, "the task")
 
 
-def _region(spec: TaskSpec, name: str, kind: str, value: Json) -> Json:
-    return {"id": name, "from_name": name, "to_name": spec.image_tag, "type": kind, "value": value}
-
-
 def _note(spec: TaskSpec, name: str, text: str) -> list[Json]:
     """Returns the text as a region, if there is one and the page has a place for it."""
     if not text or _layout(spec.config_xml).control(name) is None:
         return []
-    return [_region(spec, name, "textarea", {"text": [text]})]
+    return [region(spec, name, "textarea", {"text": [text]})]
 
 
 def _to_step(spec: TaskSpec, target: Target, value: Value) -> Value:
@@ -221,38 +239,13 @@ def _origin_of(name: str, value: Value, shown: Mapping[str, Value] | None) -> Or
     return "prediction" if shown[name] == value else "prediction-changed"
 
 
-def _items(result: object) -> Iterator[Mapping[str, Any]]:
-    if not isinstance(result, list):
-        raise InvalidInputError("The result of an annotation is not a list.")
-    for item in result:
-        if not isinstance(item, dict):
-            raise InvalidInputError(
-                "The result of an annotation holds something else than objects."
-            )
-        yield item
-
-
-def _raw_value(target: Target, value: object) -> object:
-    """Returns the number or choice inside a region's `value`, or None for an empty field."""
-    if not isinstance(value, dict):
-        raise InvalidInputError(f"The field '{target.name}' has no value.")
-    if target.kind == "number":
-        return value.get("number")
-    chosen = value.get("choices")
-    if not chosen:
-        return None
-    if not isinstance(chosen, list) or len(chosen) != 1:
-        raise InvalidInputError(f"The field '{target.name}' needs one choice, not {chosen!r}.")
-    return chosen[0]
-
-
 def _origin(values: Mapping[str, Value], result: object, had_prediction: bool) -> Origin:
     """Tells confirmed from corrected.
 
     A choice that the reader changed is a new region and has the origin `manual` (seen in 1.23.2),
     so anything but `prediction` counts as changed once a prediction was shown.
     """
-    origins = {item.get("origin") for item in _items(result) if item.get("from_name") in values}
+    origins = {item.get("origin") for item in items(result) if item.get("from_name") in values}
     if not had_prediction and not origins & {"prediction", "prediction-changed"}:
         return "manual"
     return "prediction" if origins == {"prediction"} else "prediction-changed"

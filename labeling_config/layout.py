@@ -2,7 +2,8 @@
 
 Only what Carpal can learn from is accepted: `<Number>` and `<Choices>` that belong to one
 `<Image>`, and `<TextArea>` as a note. A text area called `<target>_model` shows the expert how sure
-the model is of that target, one called `model_version` which model it was.
+the model is of that target, one called `model_version` which model it was. A `<Markdown>` with the
+value `$standards` shows the reference cases beside the film.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from data.errors import TaskConfigError
 CONFIG_FILE = "config.xml"
 MODEL_NOTE_SUFFIX = "_model"
 MODEL_VERSION_NOTE = "model_version"
+STANDARDS_KEY = "standards"
+"""Key of a task's `data` that holds the reference cases to show beside the film, as HTML."""
 SINGLE_CHOICE = frozenset({"single", "single-radio"})
 _Kind = Literal["number", "choice", "note"]
 _KINDS: dict[str, _Kind] = {"Number": "number", "Choices": "choice", "TextArea": "note"}
@@ -55,11 +58,15 @@ class Layout:
         image_tag: `name` of the image that all controls belong to.
         image_key: Key of a Label Studio task's `data` that holds the image's address.
         controls: In the order of the configuration.
+        hiding: Controls in which any choice hides others (`visibleWhen="choice-unselected"`).
+        shows_standards: It has a place for the reference cases.
     """
 
     image_tag: str
     image_key: str
     controls: tuple[Control, ...]
+    hiding: frozenset[str] = frozenset()
+    shows_standards: bool = False
 
     def control(self, name: str) -> Control | None:
         """Returns the control of that name, or None."""
@@ -85,7 +92,14 @@ def read_layout(config_xml: str, task: str) -> Layout:
         if names.count(name) > 1:
             _refuse(task, f"has two controls called '{name}'")
     image_tag, image_key = _image(root, {e.get("toName", "") for e, _ in elements}, task)
-    return Layout(image_tag, image_key, controls)
+    unselected = (e for e in root.iter() if e.get("visibleWhen") == "choice-unselected")
+    return Layout(
+        image_tag,
+        image_key,
+        controls,
+        hiding=frozenset(e.get("whenTagName", "") for e in unselected),
+        shows_standards=any(e.get("value") == f"${STANDARDS_KEY}" for e in root.iter("Markdown")),
+    )
 
 
 class _NoDoctype(TreeBuilder):
@@ -185,6 +199,10 @@ def _condition(element: Element, task: str) -> _Condition:
     if visible is None:
         return None
     other, value = element.get("whenTagName"), element.get("whenChoiceValue")
+    if visible == "choice-unselected" and other and not value:
+        return None
+    if visible == "choice-selected" and other and not value and not _has_controls(element):
+        return None
     if visible != "choice-selected" or not other or not value:
         _refuse(
             task,
@@ -192,6 +210,10 @@ def _condition(element: Element, task: str) -> _Condition:
             f"<{element.tag}>, or no visibleWhen",
         )
     return other, value
+
+
+def _has_controls(element: Element) -> bool:
+    return any(each.get("toName") is not None for each in element.iter())
 
 
 def _refuse(task: str, what: str) -> NoReturn:

@@ -16,7 +16,7 @@ from typing import Any
 from data.domain import TaskSpec
 from data.errors import AccessError, CarpalError, LabelStudioError, ServiceUnavailableError
 from labeling_config.client import LabelStudio, ProjectHandle
-from labeling_config.project_view import VIEW_TITLE, least_certain_first
+from labeling_config.project_view import VIEW_TITLE, least_certain_first, without_standards
 
 __all__ = ["ProjectHandle", "ensure_project"]
 
@@ -92,7 +92,7 @@ def _settings(spec: TaskSpec) -> dict[str, Any]:
     return {
         "title": spec.title,
         "description": f"{_mark(spec)} in step with its models and dataset versions.",
-        "label_config": spec.config_xml,
+        "label_config": spec.config_xml.strip(),  # as Label Studio keeps it
         "sampling": "Uncertainty sampling",
         "show_collab_predictions": True,  # pre-fills the fields, and needed for the sampling
         "evaluate_predictions_automatically": False,  # would predict a page of tasks at a time
@@ -155,9 +155,12 @@ def _ensure_storage(client: LabelStudio, project: int, pool_images: Path) -> Non
 
 def _ensure_view(client: LabelStudio, project: int) -> None:
     views = client.request("GET", "/api/dm/views", params={"project": project})
-    if not any(view["data"].get("title") == VIEW_TITLE for view in views):
+    ours = next((view for view in views if view["data"].get("title") == VIEW_TITLE), None)
+    if ours is None:
         body = {"project": project, "data": least_certain_first()}
         client.request("POST", "/api/dm/views", body=body)
+    elif (data := without_standards(ours["data"])) != ours["data"]:
+        client.request("PATCH", f"/api/dm/views/{ours['id']}", body={"data": data})
 
 
 def _webhook(access: Mapping[str, Any], secret: str) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from __future__ import annotations
 from typing import Any
 
 VIEW_TITLE = "Least certain first"
+HIDDEN_STANDARDS = "tasks:data.standards"
+"""HTML, for the page alone."""
 _HIDDEN_IN_LIST = (
     "tasks:inner_id",
     "tasks:annotations_results",
@@ -24,6 +26,7 @@ _HIDDEN_IN_LIST = (
     "tasks:updated_by",
     "tasks:draft_exists",
     "tasks:data.radiograph",
+    HIDDEN_STANDARDS,
 )
 _HIDDEN_WHILE_LABELLING = (
     *_HIDDEN_IN_LIST,
@@ -34,6 +37,15 @@ _HIDDEN_WHILE_LABELLING = (
     "tasks:annotators",
     "tasks:avg_lead_time",
 )
+
+
+def without_standards(data: dict[str, Any]) -> dict[str, Any]:
+    """Returns the `data` of a tab with the column of the reference cases hidden."""
+    hidden = {"explore": [], "labeling": [], **(data.get("hiddenColumns") or {})}
+    return {
+        **data,
+        "hiddenColumns": {k: [*dict.fromkeys((*v, HIDDEN_STANDARDS))] for k, v in hidden.items()},
+    }
 
 
 def least_certain_first() -> dict[str, Any]:

@@ -6,17 +6,15 @@ rest of Carpal is derived. Every contradiction is one sentence that names the fi
 
 from __future__ import annotations
 
-import math
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from data.domain import GateRule, Target, TaskSpec
+from data.domain import Target, TaskSpec
 from data.errors import TaskConfigError
+from labeling_config.gate_table import gate_rule
 from labeling_config.layout import (
     CONFIG_FILE,
     MODEL_VERSION_NOTE,
@@ -24,8 +22,8 @@ from labeling_config.layout import (
     Layout,
     read_layout,
 )
+from labeling_config.task_table import TASK_FILE, Table
 
-TASK_FILE = "task.toml"
 MIN_TITLE, MAX_TITLE = 3, 50
 """Characters of a project's title; Label Studio takes no other."""
 RESERVED_NAMES = frozenset(
@@ -65,73 +63,49 @@ def load_task(name_or_folder: str | Path) -> TaskSpec:
     name = folder.resolve().name
     config_xml = _text(folder / CONFIG_FILE)
     layout = read_layout(config_xml, name)
-    table = _Table(name, "", _toml(folder / TASK_FILE))
-    table.allow("title", "input", "targets", "gate")
-    targets = _targets(layout, table.section("targets"))
+    table = Table(name, "", _toml(folder / TASK_FILE))
+    table.allow("title", "input", "unreadable", "targets", "gate")
+    unreadable = _unreadable(table, layout)
+    targets = _targets(layout, table.section("targets"), unreadable)
     return TaskSpec(
         name=name,
         title=_title(table),
         image_tag=layout.image_tag,
         image_key=layout.image_key,
         targets=targets,
-        gate=_gate(table.section("gate"), {t.name: t for t in targets}),
+        gate=gate_rule(table.section("gate"), {t.name: t for t in targets}),
         config_xml=config_xml,
         input=_input(table, {t.name: t for t in targets}),
+        unreadable=unreadable,
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Table:
-    """A table of `task.toml` that names itself in every complaint."""
-
-    task: str
-    path: str
-    values: Mapping[str, Any]
-
-    def allow(self, *keys: str) -> None:
-        for key in self.values:
-            if key not in keys:
-                self.refuse(key, f"is not known here; known are {', '.join(keys)}")
-
-    def section(self, key: str) -> _Table:
-        value = self.values.get(key, {})
-        if not isinstance(value, dict):
-            self.refuse(key, "must be a table")
-        return _Table(self.task, f"{self.path}{key}.", value)
-
-    def text(self, key: str, default: str | None = None) -> str:
-        value = self.values.get(key, default)
-        if not isinstance(value, str):
-            self.refuse(key, "must be a text")
-        return value
-
-    def number(self, key: str, default: float | None = None) -> float:
-        value = self.values.get(key, default)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            self.refuse(key, "must be a number")
-        if not math.isfinite(value):
-            self.refuse(key, "must be finite")
-        return float(value)
-
-    def positive(self, key: str, default: float | None = None) -> float:
-        value = self.number(key, default)
-        if value <= 0:
-            self.refuse(key, "must be above 0")
-        return value
-
-    def refuse(self, key: str, what: str) -> NoReturn:
-        raise TaskConfigError(f"{self.task}/{TASK_FILE}: {self.path}{key} {what}.")
-
-
-def _title(table: _Table) -> str:
+def _title(table: Table) -> str:
     title = table.text("title").strip()
     if not MIN_TITLE <= len(title) <= MAX_TITLE:
         table.refuse("title", f"must have {MIN_TITLE} to {MAX_TITLE} characters")
     return title
 
 
-def _targets(layout: Layout, table: _Table) -> tuple[Target, ...]:
-    controls = [c for c in layout.controls if c.kind != "note"]
+def _unreadable(table: Table, layout: Layout) -> Target | None:
+    name = table.text("unreadable", "")
+    for other in sorted(layout.hiding - {name}):
+        table.refuse(
+            "unreadable",
+            f"must be '{other}': {CONFIG_FILE} hides controls where it is chosen "
+            '(visibleWhen="choice-unselected")',
+        )
+    if not name:
+        return None
+    control = layout.control(name)
+    if control is None or control.kind != "choice":
+        table.refuse("unreadable", f"must name a <Choices> of {CONFIG_FILE}, not '{name}'")
+    return Target(name, "choice", choices=control.choices)
+
+
+def _targets(layout: Layout, table: Table, unreadable: Target | None) -> tuple[Target, ...]:
+    aside = unreadable.name if unreadable else ""
+    controls = [c for c in layout.controls if c.kind != "note" and c.name != aside]
     names = {c.name for c in controls}
     for name in table.values:
         if name not in names:
@@ -145,7 +119,7 @@ def _targets(layout: Layout, table: _Table) -> tuple[Target, ...]:
     return targets
 
 
-def _target(control: Control, table: _Table) -> Target:
+def _target(control: Control, table: Table) -> Target:
     if not _NAME.fullmatch(control.name) or control.name in RESERVED_NAMES:
         table.refuse(
             control.name,
@@ -176,7 +150,7 @@ def _target(control: Control, table: _Table) -> Target:
     )
 
 
-def _check_condition(target: Target, by_name: Mapping[str, Target], table: _Table) -> None:
+def _check_condition(target: Target, by_name: Mapping[str, Target], table: Table) -> None:
     if target.applies_when is None:
         return
     other, value = target.applies_when
@@ -187,44 +161,11 @@ def _check_condition(target: Target, by_name: Mapping[str, Target], table: _Tabl
         )
 
 
-def _input(table: _Table, targets: Mapping[str, Target]) -> str | None:
+def _input(table: Table, targets: Mapping[str, Target]) -> str | None:
     name = table.text("input", "") or None
     if name is not None and (name not in targets or targets[name].kind != "choice"):
         table.refuse("input", f"must name a <Choices> of {CONFIG_FILE}, not '{name}'")
     return name
-
-
-def _gate(table: _Table, targets: Mapping[str, Target]) -> GateRule:
-    table.allow("target", "margin", "band_margin", "band_edges", "band_by", "min_band_cases")
-    name = table.text("target")
-    if name not in targets or targets[name].kind != "number":
-        table.refuse("target", f"must name a <Number> of {CONFIG_FILE}, not '{name}'")
-    band_by = table.text("band_by", "") or None
-    if band_by is not None and (band_by not in targets or targets[band_by].kind != "choice"):
-        table.refuse("band_by", f"must name a <Choices> of {CONFIG_FILE}, not '{band_by}'")
-    cases = table.positive("min_band_cases", 15)
-    if cases != int(cases):
-        table.refuse("min_band_cases", "must be a whole number")
-    return GateRule(
-        target=name,
-        margin=table.positive("margin"),
-        band_margin=table.positive("band_margin"),
-        band_edges=_edges(table),
-        band_by=band_by,
-        min_band_cases=int(cases),
-    )
-
-
-def _edges(table: _Table) -> tuple[float, ...]:
-    values = table.values.get("band_edges")
-    if not isinstance(values, list) or len(values) < 2:
-        table.refuse("band_edges", "must be a list of two or more numbers")
-    edges = tuple(
-        _Table(table.task, table.path, {"band_edges": v}).number("band_edges") for v in values
-    )
-    if any(low >= high for low, high in pairwise(edges)):
-        table.refuse("band_edges", "must ascend")
-    return edges
 
 
 def _text(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""The application: `gunicorn "ml_backend.app:create_app()" -c ml_backend/gunicorn.conf.py`."""
+"""The application of one workspace; `server.py` puts them together for gunicorn."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ import time
 from flask import Flask, Response, g, request
 
 from ml_backend.auth import protect
+from ml_backend.case_routes import case_routes
 from ml_backend.errors import register_error_handlers
+from ml_backend.inference_routes import inference_routes
 from ml_backend.json_body import MAX_JSON_BYTES
 from ml_backend.label_studio_routes import label_studio_routes
 from ml_backend.logs import access_log, configure_logging
 from ml_backend.metrics import REQUESTS, ROUTES, SECONDS, Counters
+from ml_backend.openapi import openapi_routes
 from ml_backend.prediction_routes import prediction_routes
 from ml_backend.services import Services, build_services
 from ml_backend.status_routes import status_routes
+from ml_backend.version_routes import version_routes
 from workers.settings import Settings
 
 
@@ -35,10 +39,15 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     app.config["MAX_CONTENT_LENGTH"] = MAX_JSON_BYTES
     register_error_handlers(app)
     _observe(app, services.counters)
-    protect(app, services.settings)
+    protect(app, services)
     app.register_blueprint(label_studio_routes(services))
     app.register_blueprint(prediction_routes(services))
+    app.register_blueprint(inference_routes(services))
+    app.register_blueprint(openapi_routes())
     app.register_blueprint(status_routes(services))
+    app.register_blueprint(version_routes(services))
+    if services.desk is not None:
+        app.register_blueprint(case_routes(services, services.desk))
     return app
 
 
@@ -60,7 +69,7 @@ def _observe(app: Flask, counters: Counters) -> None:
             "%s %s %s %d %.1f ms",
             request.remote_addr,
             request.method,
-            request.path,
+            request.script_root + request.path,
             response.status_code,
             seconds * 1000,
         )

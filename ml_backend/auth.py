@@ -1,7 +1,10 @@
 """Who may ask: basic authentication, and the secret header of our webhooks.
 
-`/health` is open, because Label Studio and supervisors ask it before anything else. `/`, the page
-that shows the loop, is open to a browser on this machine: it holds no secret and changes nothing.
+`/health`, `/v2/health/live` and `/v2/health/ready` are open, because Label Studio and supervisors
+ask them before anything else, and `/openapi.json`, because it says how to ask. `/`, the page that
+shows the loop, and those of dataset versions are open to a browser on this machine: they hold no
+secret and change nothing. Films and the pages of cases are for whoever is signed in to Label
+Studio in the same browser: its cookie comes along, for cookies are a host's and not a port's.
 Everything else needs the name and password that Label Studio was given, except that a webhook may
 bring `X-Carpal-Webhook-Secret` instead: webhooks that Label Studio makes by itself do not inherit
 the backend's credentials.
@@ -15,22 +18,43 @@ import ipaddress
 from flask import Flask, Request, Response, request
 
 from data.errors import AccessError, StackError
+from labeling_config.client_sessions import SESSION_COOKIE
 from ml_backend.errors import problem
+from ml_backend.pages import refusal_page
+from ml_backend.services import Services
 from workers.settings import Settings
 
 WEBHOOK_SECRET_HEADER = "X-Carpal-Webhook-Secret"  # noqa: S105 the header's name
-OPEN_ENDPOINTS = frozenset({"label_studio.health"})
-LOCAL_ENDPOINTS = frozenset({"status.page"})
+OPEN_ENDPOINTS = frozenset(
+    {"label_studio.health", "inference.server_live", "inference.server_ready", "openapi.document"}
+)
+LOCAL_ENDPOINTS = frozenset(
+    {
+        *("status.page", "versions.page", "versions.picture"),
+        *("case.viewer", "case.icon"),
+    }
+)
+FILM_ENDPOINTS = frozenset(
+    {
+        *("case.case_of_task", "case.case_of_film", "case.film"),
+        *("case.heat_map_of_task", "case.heat_map_of_film"),
+    }
+)
+SIGN_IN = (
+    "Films are shown to whoever is signed in to Label Studio: sign in there in this browser, under "
+    "the same host name as here, and load this page again."
+)
 WEBHOOK_ENDPOINT = "label_studio.webhook"
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
-def protect(app: Flask, settings: Settings) -> None:
+def protect(app: Flask, services: Services) -> None:
     """Refuses requests without valid credentials before their body is read.
 
     Raises:
         StackError: A secret is missing: without it everybody could come in.
     """
+    settings = services.settings
     for name in ("backend_user", "backend_password", "webhook_secret"):
         if not getattr(settings, name):
             raise StackError(
@@ -43,11 +67,19 @@ def protect(app: Flask, settings: Settings) -> None:
             return None
         if request.endpoint in LOCAL_ENDPOINTS and is_local(request):
             return None
+        films = request.endpoint in FILM_ENDPOINTS
+        if films and services.signed_in(request.cookies.get(SESSION_COOKIE, "")):
+            return None
         try:
             _check_credentials(request, settings)
         except AccessError as error:
+            if films and request.authorization is None and is_local(request):
+                # No challenge: the browser would ask for a password that readers do not have.
+                return refusal_page(services, AccessError(SIGN_IN))
             answer = problem(error.http_status, str(error))
-            answer.headers["WWW-Authenticate"] = 'Basic realm="Carpal", charset="UTF-8"'
+            answer.headers["WWW-Authenticate"] = (
+                f'Basic realm="Carpal{request.script_root}", charset="UTF-8"'
+            )
             return answer
         return None
 

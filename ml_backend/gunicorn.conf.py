@@ -1,5 +1,5 @@
 # ruff: noqa: N999 the name is gunicorn's
-"""How gunicorn serves the backend: `gunicorn "ml_backend.app:create_app()" -c THIS_FILE`.
+"""How gunicorn serves the backend: `gunicorn "ml_backend.server:create_server()" -c THIS_FILE`.
 
 One process, many threads; `--workers 2` or WEB_CONCURRENCY=2 makes it two. The application is
 built in each process after the fork: torch and CUDA do not survive one.
@@ -9,15 +9,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from ml_backend.inference import MAX_COMPUTING
 from ml_backend.metrics import MAX_PROCESSES, shared_counters
-from ml_backend.serving import MAX_COMPUTING
 from workers.settings import Settings
+from workers.workspaces import other_workspaces
 
 _settings = Settings.load()
+_workspaces = ("", *other_workspaces(_settings))
 
 bind = f"{_settings.backend_host}:{_settings.backend_port}"
 worker_class = "gthread"
-threads = 2 * MAX_COMPUTING
+threads = MAX_COMPUTING * (1 + len(_workspaces))
+"""Each workspace may hold so many of them with what it computes; as many are left for the rest."""
 preload_app = False
 timeout = 60
 """Seconds without a sign of life after which a process is replaced; a long request is none."""
@@ -31,7 +34,8 @@ accesslog = None
 
 def on_starting(server: Any) -> None:
     """Makes the counters before the first process is forked, so that all share them."""
-    shared_counters()
+    for workspace in _workspaces:
+        shared_counters(workspace)
 
 
 def pre_fork(server: Any, worker: Any) -> None:
@@ -42,9 +46,11 @@ def pre_fork(server: Any, worker: Any) -> None:
 
 def post_fork(server: Any, worker: Any) -> None:
     """Makes the new process write to its row."""
-    shared_counters().use_row(worker.counters_row)
+    for workspace in _workspaces:
+        shared_counters(workspace).use_row(worker.counters_row)
 
 
 def child_exit(server: Any, worker: Any) -> None:
     """Notes that a process that has ended serves nothing any more."""
-    shared_counters().set_model_version("", row=worker.counters_row)
+    for workspace in _workspaces:
+        shared_counters(workspace).set_model_version("", row=worker.counters_row)

@@ -37,7 +37,13 @@ ROUTES = (
     "job_status",
     "metrics",
     "predict_image",
+    "infer",
     "page",
+    "case_of_task",
+    "case_of_film",
+    "film",
+    "heat_map_of_task",
+    "heat_map_of_film",
     "other",
 )
 
@@ -79,6 +85,11 @@ PRE_ANNOTATIONS = Metric(
     "Tasks that Label Studio asked about, by how they were answered.",
     {"outcome": ("stored", "computed", "refused", "no_model", "postponed")},
 )
+PREDICTION_CACHE = Metric(
+    "carpal_prediction_cache_total",
+    "Films that the ledger does not keep, by whether what the model says was remembered.",
+    {"outcome": ("hit", "miss")},
+)
 REFUSED_TASKS = Metric(
     "carpal_refused_tasks_total",
     "Tasks that got no prediction because of their image, by reason.",
@@ -102,6 +113,7 @@ CATALOGUE = (
     REQUESTS,
     SECONDS,
     PRE_ANNOTATIONS,
+    PREDICTION_CACHE,
     REFUSED_TASKS,
     WEBHOOKS,
     QUEUE_FAILURES,
@@ -210,9 +222,16 @@ def sample(name: str, labels: Mapping[str, str], value: float) -> str:
     return f"{name}{{{inner}}} {value:.10g}" if inner else f"{name} {value:.10g}"
 
 
-@lru_cache(maxsize=1)
-def shared_counters() -> Counters:
-    """Returns the counters of this server; first called in the gunicorn master, before it forks."""
+def shared_counters(workspace: str = "") -> Counters:
+    """Returns the counters of one workspace of this server; empty: its main one.
+
+    First called in the gunicorn master, before it forks.
+    """
+    return _counters_of(workspace)
+
+
+@lru_cache
+def _counters_of(workspace: str) -> Counters:
     return Counters()
 
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
 
 from data.domain import Prediction
 from data.errors import (
@@ -20,21 +19,33 @@ from data.errors import (
     CarpalError,
     ImageError,
     InvalidInputError,
+    ModelError,
     NotFoundError,
     ServiceUnavailableError,
 )
-from data.images.decoding import content_id, decode
+from data.images.decoding import content_id
+from ml_backend.batching import BusyError, UnexpectedFilmError
+from ml_backend.decoding_pool import Asked
 from ml_backend.metrics import PRE_ANNOTATIONS, REFUSED_TASKS
+from ml_backend.model_ports import Predictor
 from ml_backend.services import Services
-from ml_backend.serving import BusyError, Predictor
-from ml_backend.task_images import PoolImage, Upload, image_of_task, read_pool_image
+from ml_backend.task_images import (
+    PoolAddress,
+    PoolImage,
+    Upload,
+    address_of_task,
+    pool_image,
+)
+from workers.recorded import recorded_inputs
 
 BUDGET_S = 80.0
 """Label Studio gives a batch up 100 s after asking; what is not computed by then is postponed."""
-BATCH_IMAGES = 16
-"""Images that go through the model together."""
-BATCH_PIXELS = 128_000_000
-"""Decoded pixels (one byte each) that a request holds at most, one image more at the edge."""
+FILMS_AHEAD = 48
+"""Films of one request that are being read or computed at a time. Enough to fill batches; and no
+other request waits for more of them than these."""
+KEPT_TOGETHER = 64
+"""Predictions that are written to the ledger together."""
+TOO_LARGE = "The batch is too large for one request; ask again."
 
 TASK_ERRORS = (InvalidInputError, NotFoundError, AccessError, ServiceUnavailableError)
 """What can be wrong with one task. Other errors, such as a broken ledger, end the request."""
@@ -91,6 +102,7 @@ class _Batch:
         self._tasks = tasks
         self._deadline = time.monotonic() + BUDGET_S
         self._answers: dict[int, TaskAnswer] = {}
+        self._unkept: list[tuple[_Pending, Prediction]] = []
 
     def run(self) -> BatchAnswer:
         waiting = self._look_up()
@@ -106,64 +118,105 @@ class _Batch:
 
     def _look_up(self) -> dict[PoolImage | Upload, list[int]]:
         """Answers what is stored; returns the other images and the tasks that show each."""
-        waiting: dict[PoolImage | Upload, list[int]] = {}
-        for number, task in enumerate(self._tasks):
-            try:
-                image = image_of_task(self._services, task)
-            except TASK_ERRORS as error:
-                self._refuse([number], error)
-                continue
-            stored = None
-            if isinstance(image, PoolImage):
-                version = self._predictor.model_version
-                stored = self._services.ledger.prediction(image.radiograph.id, version)
-            if stored is None:
-                waiting.setdefault(image, []).append(number)
+        shown = self._images()
+        version = self._predictor.model_version
+        pooled = {image.radiograph.id for image in shown if isinstance(image, PoolImage)}
+        stored = self._services.ledger.predictions_among(pooled, version) if pooled else {}
+        waiting = {}
+        for image, numbers in shown.items():
+            if isinstance(image, PoolImage) and image.radiograph.id in stored:
+                self._answer(numbers, stored[image.radiograph.id], "stored")
             else:
-                self._answer([number], stored, "stored")
+                waiting[image] = numbers
         return waiting
 
-    def _compute(self, waiting: Mapping[PoolImage | Upload, list[int]]) -> None:
-        batch: list[_Decoded] = []
-        for image, numbers in waiting.items():
-            if time.monotonic() > self._deadline:
-                self._postpone(numbers, "The batch is too large for one request; ask again.")
-                continue
+    def _images(self) -> dict[PoolImage | Upload, list[int]]:
+        """Returns the images of the tasks that have one, and the tasks that show each."""
+        addresses: dict[int, PoolAddress | Upload] = {}
+        for number, task in enumerate(self._tasks):
             try:
-                batch.append(self._decode(image, numbers))
+                addresses[number] = address_of_task(self._services, task)
             except TASK_ERRORS as error:
-                self._refuse(numbers, error)
-            if len(batch) >= BATCH_IMAGES or sum(d.pixels.size for d in batch) >= BATCH_PIXELS:
-                self._predict(batch)
-                batch = []
-        if batch:
-            self._predict(batch)
+                self._refuse([number], error)
+        wanted = {one.id for one in addresses.values() if isinstance(one, PoolAddress)}
+        known = self._services.ledger.radiographs_among(wanted) if wanted else {}
+        shown: dict[PoolImage | Upload, list[int]] = {}
+        for number, address in addresses.items():
+            try:
+                image = (
+                    pool_image(self._services, address, known.get(address.id))
+                    if isinstance(address, PoolAddress)
+                    else address
+                )
+                shown.setdefault(image, []).append(number)
+            except TASK_ERRORS as error:
+                self._refuse([number], error)
+        return shown
 
-    def _decode(self, image: PoolImage | Upload, numbers: list[int]) -> _Decoded:
-        if isinstance(image, PoolImage):
-            pixels = read_pool_image(self._services, image)
-            return _Decoded(image.radiograph.id, pixels, numbers, in_pool=True)
-        payload = self._services.fetch_upload(image.address)
-        pixels = decode(payload, self._services.limits)
-        adopted = self._services.ledger.radiograph(content_id(payload)) is not None
-        return _Decoded(content_id(payload), pixels, numbers, in_pool=adopted)
-
-    def _predict(self, batch: list[_Decoded]) -> None:
+    def _compute(self, waiting: Mapping[PoolImage | Upload, list[int]]) -> None:
+        """Has films computed while the next are read, and keeps what is said of them."""
+        ahead: deque[_Pending] = deque()
         try:
-            predictions = self._services.models.predict(
-                self._predictor, [d.pixels for d in batch], [d.id for d in batch]
+            for image, numbers in waiting.items():
+                if time.monotonic() > self._deadline:
+                    self._postpone(numbers, TOO_LARGE)
+                    continue
+                try:
+                    ahead.append(self._begin(image, numbers))
+                except BusyError as error:
+                    self._postpone(numbers, str(error))
+                except TASK_ERRORS as error:
+                    self._refuse(numbers, error)
+                if len(ahead) >= FILMS_AHEAD:
+                    self._finish(ahead.popleft())
+            while ahead:
+                self._finish(ahead.popleft())
+            self._keep()
+        finally:
+            for pending in ahead:  # Something failed that ends the request.
+                pending.answer.cancel()
+
+    def _begin(self, image: PoolImage | Upload, numbers: list[int]) -> _Pending:
+        services = self._services
+        if isinstance(image, PoolImage):
+            asked = Asked(
+                image.radiograph.id,
+                image.path,
+                recorded_inputs(services.spec, image.radiograph),
             )
-        except ImageError as error:
-            if len(batch) == 1:
-                self._refuse(batch[0].tasks, error)
-                return
-            for decoded in batch:
-                self._predict([decoded])
-            return
-        pairs = list(zip(batch, predictions, strict=True))
-        self._services.ledger.add_predictions([p for decoded, p in pairs if decoded.in_pool])
-        for decoded, prediction in pairs:
-            self._answer(decoded.tasks, prediction, "computed")
+            return self._submit(asked, numbers, in_pool=True)
+        payload = services.fetch_upload(image.address)
+        adopted = services.ledger.radiograph(content_id(payload))
+        known = {} if adopted is None else recorded_inputs(services.spec, adopted)
+        asked = Asked(content_id(payload), payload, known)
+        return self._submit(asked, numbers, in_pool=adopted is not None)
+
+    def _submit(self, asked: Asked, numbers: list[int], *, in_pool: bool) -> _Pending:
+        answer = self._services.models.submit(self._predictor, asked, remember=not in_pool)
+        return _Pending(answer, numbers, in_pool)
+
+    def _finish(self, pending: _Pending) -> None:
+        """Waits for a film; once some have come, what is said of them is kept and answered."""
+        try:
+            prediction = pending.answer.result(max(0.0, self._deadline - time.monotonic()))
+        except TimeoutError:
+            pending.answer.cancel()
+            self._postpone(pending.tasks, TOO_LARGE)
+        except (*TASK_ERRORS, ModelError, UnexpectedFilmError) as error:
+            self._refuse(pending.tasks, error)
+        else:
+            self._unkept.append((pending, prediction))
+            if len(self._unkept) >= KEPT_TOGETHER:
+                self._keep()
+
+    def _keep(self) -> None:
+        """Writes predictions to the ledger and only then answers with them."""
+        films, self._unkept = self._unkept, []
+        kept = [prediction for pending, prediction in films if pending.in_pool]
+        if kept:
+            self._services.ledger.add_predictions(kept)
+        for pending, prediction in films:
+            self._answer(pending.tasks, prediction, "computed")
 
     def _answer(self, numbers: Sequence[int], prediction: Prediction, outcome: str) -> None:
         self._services.counters.add(PRE_ANNOTATIONS, outcome, amount=len(numbers))
@@ -182,18 +235,16 @@ class _Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class _Decoded:
-    """A decoded image on its way to the model.
+class _Pending:
+    """A film on its way through the model.
 
     Attributes:
-        id: SHA-256 of its file.
-        pixels: Grey, (height, width).
+        answer: Told what the model says of it.
         tasks: The tasks that show it, by their number in the request.
         in_pool: The ledger knows it, so its prediction is kept.
     """
 
-    id: str
-    pixels: NDArray[np.uint8]
+    answer: Future[Prediction]
     tasks: list[int]
     in_pool: bool
 

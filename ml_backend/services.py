@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
 
 from data.domain import DatasetVersion, Prediction, Radiograph, TaskSpec
 from data.errors import NotFoundError
@@ -17,15 +16,23 @@ from data.images.decoding import ImageLimits
 from data.ledger.events import Event, EventKind
 from data.ledger.ledger import Ledger as SqlLedger
 from data.runs import Run, RunState
+from labeling_config.client_sessions import Sessions
 from labeling_config.client_uploads import Uploads
+from ml_backend.decoding_pool import Asked
 from ml_backend.metrics import Counters, shared_counters
-from ml_backend.serving import FIRST_LOOK_S, ModelServer, Predictor, Served
+from ml_backend.model_ports import Known, Predictor
+from ml_backend.serving import FIRST_LOOK_S, ModelServer, Served
 from workers import assembly
+from workers.adjudication import adjudicators
 from workers.bootstrap import project_handle
-from workers.overview import LoopOverview, overview
+from workers.current_standards import CurrentStandards
+from workers.desk import Desk
+from workers.loop_watch import LoopWatch
+from workers.overview import LoopOverview
 from workers.promotion import CHAMPION
 from workers.queues import request_reconcile
 from workers.settings import Settings
+from workers.standards import Standards
 
 if TYPE_CHECKING:
     from trainer.registry.registry import Registry
@@ -46,8 +53,16 @@ class Ledger(Protocol):
     def radiograph(self, radiograph_id: str) -> Radiograph | None:
         """Returns a radiograph of the pool."""
 
+    def radiographs_among(self, radiograph_ids: Collection[str]) -> dict[str, Radiograph]:
+        """Returns id -> radiograph of those of these ids that are known."""
+
     def prediction(self, radiograph_id: str, model_version: str) -> Prediction | None:
         """Returns what a model version has said of a radiograph."""
+
+    def predictions_among(
+        self, radiograph_ids: Collection[str], model_version: str
+    ) -> dict[str, Prediction]:
+        """Returns radiograph id -> what a model version has said of it."""
 
     def add_predictions(self, predictions: Sequence[Prediction]) -> int:
         """Records predictions and returns how many are new."""
@@ -72,10 +87,13 @@ class Models(Protocol):
     def reserve(self) -> AbstractContextManager[None]:
         """Holds one of the places for requests that compute."""
 
-    def predict(
-        self, predictor: Predictor, images: Sequence[NDArray[np.uint8]], ids: Sequence[str]
-    ) -> list[Prediction]:
-        """Returns one prediction per grey image (height, width), in order."""
+    def predict_image(self, payload: bytes, known: Known | None = None) -> Prediction:
+        """Predicts one image file with the model that serves."""
+
+    def submit(
+        self, predictor: Predictor, asked: Asked, *, remember: bool = True
+    ) -> Future[Prediction]:
+        """Asks for one film and does not wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +110,10 @@ class Services:
         fetch_upload: Reads what was uploaded into Label Studio, by its path below `/data/upload/`.
         reconcile: Asks for a reconcile, saying why; ServiceUnavailableError if nobody can be asked.
         project: Returns the id of the workspace's Label Studio project; None: not joined yet.
-        overview: Looks at the loop as `carpal status` does; may take as long.
+        overview: Looks at the loop as `carpal status` does; quick while nothing has happened.
+        standards: Returns the films that others are held against.
+        signed_in: Says whether a Label Studio session cookie is that of a user who is signed in.
+        desk: What the pages of cases show; None: there are none.
     """
 
     settings: Settings
@@ -105,21 +126,32 @@ class Services:
     reconcile: Callable[[str], object]
     project: Callable[[], int | None]
     overview: Callable[[], LoopOverview]
+    standards: Callable[[], Standards]
+    signed_in: Callable[[str], bool]
+    desk: Desk | None = None
 
 
-def build_services(settings: Settings) -> Services:
-    """Opens the workspace's real parts and begins to follow the model registry."""
+def build_services(settings: Settings, counters: Counters | None = None) -> Services:
+    """Opens the workspace's real parts and begins to follow the model registry.
+
+    Args:
+        settings: Name the workspace.
+        counters: Shared by the processes of the server; those of its main workspace unless given.
+    """
     spec = assembly.task(settings)
     ledger = SqlLedger.open(settings.ledger)
     limits = assembly.image_limits(settings)
     uploads = Uploads(settings.label_studio, settings.label_studio_token)
-    counters = shared_counters()
+    counters = counters or shared_counters()
+    standards = CurrentStandards(ledger, spec, adjudicators(settings))
     models = ModelServer(
         lambda: _registry(settings),
         lambda folder: _load_model(settings, spec, folder),
         task=spec.name,
         cache=settings.cache / "models",
         counters=counters,
+        limits=limits,
+        use_processes=True,
     )
     # A champion that serves again after a restart is worth waiting for; a first one is not there.
     models.start(FIRST_LOOK_S if ledger.get_state(CHAMPION) else 0.0)
@@ -133,7 +165,10 @@ def build_services(settings: Settings) -> Services:
         fetch_upload=lambda path: uploads.read(path, limits.max_bytes),
         reconcile=lambda reason: request_reconcile(settings, reason),
         project=lambda: _project(ledger),
-        overview=lambda: overview(settings, ledger),
+        overview=LoopWatch(settings, ledger).look,
+        standards=standards.current,
+        signed_in=Sessions(settings.label_studio).is_signed_in,
+        desk=Desk.of_workspace(settings, spec, ledger, standards),
     )
 
 
@@ -147,6 +182,7 @@ def _registry(settings: Settings) -> Registry:
 def _load_model(settings: Settings, spec: TaskSpec, folder: Path) -> Predictor:
     from trainer.predictor import Predictor
 
+    _leave_libraries_out_of_garbage_collection()
     return Predictor.load(folder, settings.device, spec, assembly.mask_store(settings).find)
 
 
@@ -155,3 +191,14 @@ def _project(ledger: SqlLedger) -> int | None:
         return project_handle(ledger).id
     except NotFoundError:
         return None
+
+
+def _leave_libraries_out_of_garbage_collection() -> None:
+    """Takes what is loaded by now, mostly torch and MLflow, out of the search for garbage.
+
+    Looking through their 660,000 objects stops every thread for a fifth of a second, now and then.
+    A model is loaded afterwards, so that it can go again.
+    """
+    if gc.get_freeze_count() == 0:
+        gc.collect()
+        gc.freeze()

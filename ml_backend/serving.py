@@ -1,4 +1,8 @@
-"""The model that serves, replaced while requests run.
+"""The model that serves, replaced while requests run, and the ways to ask it.
+
+`ModelServer.predict_image(payload, known)` is the short way: one image file in, one prediction
+out. Whoever has many films, or wants to go on meanwhile, takes the predictor from `served` once,
+calls `submit` for each film and waits for the answers (`ml_backend.inference.answer_in_time`).
 
 A thread of each process looks at the registry twice a second. A new champion is fetched, checked
 and tried out off the request path; then one reference is swapped. A request takes the reference
@@ -12,18 +16,21 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from data.domain import Prediction
 from data.errors import CarpalError, ModelError, ServiceUnavailableError
+from data.images.decoding import DEFAULT_LIMITS, ImageLimits, content_id
+from ml_backend.decoding_pool import Asked
+from ml_backend.inference import Inference, answer_in_time
 from ml_backend.metrics import MODEL_LOADS, Counters
+from ml_backend.model_ports import Known, Predictor, Registry
 
 POLL_S = 0.5
 """A promotion is seen this late at most, plus the time to load."""
@@ -34,67 +41,10 @@ SURPRISE_PAUSES = 10
 FIRST_LOOK_S = 20.0
 """Longest time that a starting process waits for a model before it takes requests: importing torch
 and MLflow and loading take 5 s on two idle cores."""
-MAX_COMPUTING = 8
-"""Requests that may read images and wait for the model at the same time. It is half of the
-server's threads, so that `/health`, webhooks and stored predictions never wait for a model."""
 TRIAL_SIZE = 64
 """Edge, in pixels, of the grey ramp that a model has to answer before it serves."""
 
 log = logging.getLogger(__name__)
-
-
-class BusyError(ServiceUnavailableError):
-    """As many requests compute as may."""
-
-
-class Predictor(Protocol):
-    """What is asked of a loaded model (see `trainer.predictor.Predictor`)."""
-
-    @property
-    def model_version(self) -> str:
-        """Version, such as `v0003-1a2b3c4d`."""
-        ...
-
-    @property
-    def spec_name(self) -> str:
-        """The task that the model was trained for."""
-        ...
-
-    @property
-    def needs_mask(self) -> bool:
-        """A film is answered only with its hand mask."""
-        ...
-
-    def predict_images(
-        self, images: Sequence[NDArray[np.uint8]], ids: Sequence[str]
-    ) -> list[Prediction]:
-        """Returns one prediction per grey image (height, width), in order."""
-        ...
-
-
-class ModelRef(Protocol):
-    """What the registry says of a model."""
-
-    @property
-    def model_version(self) -> str:
-        """Version, such as `v0003-1a2b3c4d`."""
-        ...
-
-
-class Registry(Protocol):
-    """What is asked of the model registry (see `trainer.registry.registry.Registry`)."""
-
-    def champion(self) -> ModelRef | None:
-        """Returns the model that is to serve, if there is one."""
-        ...
-
-    def fetch(self, model_version: str, cache: Path) -> Path:
-        """Returns the folder of a model, copied to the cache and checked."""
-        ...
-
-    def models(self) -> Sequence[ModelRef]:
-        """Returns every registered model."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +73,10 @@ class ModelServer:
         load: Loads the model in a folder.
         task: Name of the task that a model must belong to.
         cache: Folder for fetched models.
-        counters: Told of every load.
+        counters: Told of every load, and of what the cache knew.
         poll_s: Seconds between two looks at the registry.
+        limits: Under which `predict_image` reads images.
+        use_processes: Films are decoded and prepared in processes of their own.
     """
 
     def __init__(
@@ -136,18 +88,19 @@ class ModelServer:
         cache: Path,
         counters: Counters,
         poll_s: float = POLL_S,
+        limits: ImageLimits = DEFAULT_LIMITS,
+        use_processes: bool = False,
     ) -> None:
         self._open_registry = open_registry
         self._load = load
         self._task = task
-        self._cache = cache
+        self._folders = cache
         self._counters = counters
         self._poll_s = poll_s
         self._served = Served()
         self._registry: Registry | None = None
         self._failed: tuple[str, float] = ("", 0.0)
-        self._inference = threading.Lock()
-        self._places = threading.BoundedSemaphore(MAX_COMPUTING)
+        self._inference = Inference(counters, limits, use_processes=use_processes)
         self._looked = threading.Event()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="model-server", daemon=True)
@@ -163,10 +116,11 @@ class ModelServer:
             log.warning("The model registry has not answered yet; the backend starts without it.")
 
     def stop(self) -> None:
-        """Ends the thread."""
+        """Ends the threads, once every film that was asked for is answered."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
+        self._inference.close()
 
     @property
     def served(self) -> Served:
@@ -185,28 +139,35 @@ class ModelServer:
         names = [model.model_version for model in self._registry.models()]
         return [name for name in names if name == serving] + [n for n in names if n != serving]
 
-    @contextmanager
-    def reserve(self) -> Iterator[None]:
-        """Holds one of the places for requests that compute.
+    def reserve(self) -> AbstractContextManager[None]:
+        """Holds one of the places for requests that wait for the model; see `Inference`."""
+        return self._inference.reserve()
+
+    def predict_image(self, payload: bytes, known: Known | None = None) -> Prediction:
+        """Predicts one image file with the model that serves, or remembers what was said of it.
+
+        Args:
+            payload: The file's bytes.
+            known: Input target -> choice that is known of it before, such as the recorded sex.
 
         Raises:
-            BusyError: All places are taken.
+            ServiceUnavailableError: There is no model yet.
+            BusyError: As many requests wait as may.
+            ImageError: The image cannot be read, or the model refuses it.
+            InvalidInputError: What is known is not one of the target's choices.
         """
-        if not self._places.acquire(blocking=False):
-            raise BusyError(
-                "The backend computes as many predictions as it can; ask again in a moment."
-            )
-        try:
-            yield
-        finally:
-            self._places.release()
+        predictor = self.served.predictor
+        if predictor is None:
+            raise ServiceUnavailableError("There is no model yet; label radiographs to train one.")
+        asked = Asked(content_id(payload), payload, known or {})
+        with self.reserve():
+            return answer_in_time(self.submit(predictor, asked))
 
-    def predict(
-        self, predictor: Predictor, images: Sequence[NDArray[np.uint8]], ids: Sequence[str]
-    ) -> list[Prediction]:
-        """Predicts, one batch at a time in this process: parallel batches only slow each other."""
-        with self._inference:
-            return predictor.predict_images(images, ids)
+    def submit(
+        self, predictor: Predictor, asked: Asked, *, remember: bool = True
+    ) -> Future[Prediction]:
+        """Asks for one film and does not wait; see `Inference`."""
+        return self._inference.submit(predictor, asked, remember=remember)
 
     def look(self) -> None:
         """Looks at the registry once and follows a new champion."""
@@ -250,8 +211,9 @@ class ModelServer:
 
     def _loaded(self, registry: Registry, version: str) -> Predictor:
         began = time.monotonic()
+        self._inference.warm_up()
         try:
-            predictor = self._load(registry.fetch(version, self._cache))
+            predictor = self._load(registry.fetch(version, self._folders))
             self._try_out(predictor, version)
         except Exception:
             # Nothing is handled here: whatever went wrong is counted and goes on its way.
@@ -269,10 +231,11 @@ class ModelServer:
             raise ModelError(
                 f"Model {version} was trained for {predictor.spec_name!r}, not {self._task!r}."
             )
+        predictor.be_quick_with_few()
         if predictor.needs_mask:  # There is none of a ramp.
             return
         ramp = np.tile(np.arange(TRIAL_SIZE, dtype=np.uint8) * 4, (TRIAL_SIZE, 1))
-        predictor.predict_images([ramp], ["trial"])
+        predictor.predict_prepared([predictor.prepared(ramp, "trial")], ["trial"])
 
     def _serve(self, predictor: Predictor | None) -> None:
         if predictor is self._served.predictor and not self._served.error:

@@ -13,17 +13,32 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from data.domain import Radiograph
-from data.errors import ImageError, InvalidInputError, NotFoundError
-from data.images.decoding import content_id, decode
+from data.errors import InvalidInputError, NotFoundError
 from labeling_config.codec import local_file_of, radiograph_of_task_data
-from labeling_config.image_addresses import is_upload, path_on_label_studio
+from labeling_config.image_addresses import is_upload, path_on_label_studio, require_own_upload
 from ml_backend.services import Services
 
 CONTENT_ID = re.compile(r"[0-9a-f]{64}")
+NOT_OF_THE_POOL = "The image is not a radiograph of the pool."
+
+
+@dataclass(frozen=True, slots=True)
+class PoolAddress:
+    """An address that leads into the pool; whether there is a radiograph is not known yet.
+
+    Attributes:
+        file: Where it leads.
+        named: The radiograph that the task names beside it; None: it names none.
+    """
+
+    file: Path
+    named: str | None
+
+    @property
+    def id(self) -> str:
+        """Id of the radiograph that would lie there."""
+        return self.file.stem
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +65,16 @@ class Upload:
     address: str
 
 
-def image_of_task(services: Services, task: object) -> PoolImage | Upload:
-    """Returns which image a task shows; nothing is read or fetched yet.
+def address_of_task(services: Services, task: object) -> PoolAddress | Upload:
+    """Returns where the image of a task lies; nothing is read, fetched or looked up yet.
 
     Args:
-        services: Ledger and settings.
+        services: Task and settings.
         task: A task as Label Studio sends it: `{"id": 3, "data": {"image": address, ...}}`.
 
     Raises:
         InvalidInputError: The task has no image, or its address is not one that is followed.
-        NotFoundError: The address leads into the pool, to no radiograph that the ledger knows.
+        NotFoundError: The address leads into the pool, to what cannot be a radiograph.
     """
     data = task.get("data") if isinstance(task, Mapping) else None
     if not isinstance(data, Mapping):
@@ -69,33 +84,28 @@ def image_of_task(services: Services, task: object) -> PoolImage | Upload:
         raise InvalidInputError(f"The task has no {services.spec.image_key!r}.")
     path = path_on_label_studio(address, services.settings.label_studio)
     if is_upload(path):
+        require_own_upload(path, services.project())
         return Upload(path)
-    return _pool_image(services, path, data)
+    file = local_file_of(path, services.settings.pool)
+    if not CONTENT_ID.fullmatch(file.stem):
+        raise NotFoundError(NOT_OF_THE_POOL)
+    return PoolAddress(file, radiograph_of_task_data(services.spec, data))
 
 
-def read_pool_image(services: Services, image: PoolImage) -> NDArray[np.uint8]:
-    """Returns the decoded image (height, width) after checking that it is the one imported.
+def pool_image(services: Services, address: PoolAddress, known: Radiograph | None) -> PoolImage:
+    """Returns the image at an address of the pool.
+
+    Args:
+        services: Settings.
+        address: The address.
+        known: The radiograph of `address.id`; None: the ledger knows none.
 
     Raises:
-        ImageError: The file cannot be read or decoded, is too large, or was changed.
+        NotFoundError: There is no radiograph that the ledger knows.
+        InvalidInputError: The task names another radiograph than it shows.
     """
-    try:
-        if image.path.stat().st_size > services.limits.max_bytes:
-            raise ImageError(f"The file is larger than {services.limits.max_bytes} bytes.")
-        payload = image.path.read_bytes()
-    except OSError as error:
-        raise ImageError(f"The file cannot be read: {error.strerror}.") from error
-    if content_id(payload) != image.radiograph.id:
-        raise ImageError("The file is not the one that was imported: its content has changed.")
-    return decode(payload, services.limits)
-
-
-def _pool_image(services: Services, path: str, data: Mapping[str, object]) -> PoolImage:
-    file = local_file_of(path, services.settings.pool)
-    known = services.ledger.radiograph(file.stem) if CONTENT_ID.fullmatch(file.stem) else None
-    if known is None or (services.settings.pool / known.path).resolve() != file:
-        raise NotFoundError("The image is not a radiograph of the pool.")
-    named = radiograph_of_task_data(services.spec, data)
-    if named is not None and named != known.id:
+    if known is None or (services.settings.pool / known.path).resolve() != address.file:
+        raise NotFoundError(NOT_OF_THE_POOL)
+    if address.named is not None and address.named != known.id:
         raise InvalidInputError("The task names one radiograph and shows another.")
-    return PoolImage(known, file)
+    return PoolImage(known, address.file)

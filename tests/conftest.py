@@ -12,9 +12,9 @@ import pytest
 from redis import Redis
 
 from carpal import redis_server
-from carpal.free_ports import free_port, with_new_ports
+from carpal.free_ports import free_port
 from data.errors import StackError
-from tests.support import eventually, missing
+from tests.support import eventually, missing, with_new_ports
 from workers.settings import PREFIX, Settings, ensure_secrets
 
 TEST_DATA = "CARPAL_TEST_DATA"

@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NoReturn
 
 import pytest
+
+from carpal.free_ports import PORT_FIELDS, free_port
+from workers.settings import Settings
 
 LIMIT_S = 15.0
 PAUSE_S = 0.02
@@ -28,3 +32,9 @@ def missing(reason: str) -> NoReturn:
     if os.environ.get("CI", "").lower() in ("1", "true", "yes"):
         pytest.fail(f"{reason} (CI must have it)", pytrace=False)
     pytest.skip(reason)
+
+
+def with_new_ports(settings: Settings) -> Settings:
+    """Returns the settings on ports of the kernel's choice, none of them a usual one."""
+    moved = {name: free_port() for name in PORT_FIELDS}
+    return replace(settings, **moved)  # type: ignore[arg-type]  # ports are int

@@ -91,10 +91,10 @@ class TrainOptions:
 
     # What is learnt from.
     only: str = _option("", "train on these cases alone, such as sex=female; empty: on all")
-    folds: int = _option(0, "parts for cross-validation, at least 2; 0: all images train")
+    folds: int = _option(0, "parts of the patients for cross-validation, at least 2; 0: all train")
     fold: int = _option(0, "the part that is held out, counted from 0, and chooses the epoch")
     validation_share: float = _option(
-        0.0, "share of the training images that chooses the best epoch; 0: the last epoch is kept"
+        0.0, "share of the patients that chooses the best epoch; 0: the last epoch is kept"
     )
     min_examples: int = _option(8, "training images below which no training starts")
     label_weights: str = _option(
@@ -120,16 +120,21 @@ class TrainOptions:
     ssl_batch_size: int = _option(64, "images in a step of the self-supervised training")
     ssl_learning_rate: float = _option(1e-3, "highest rate of the self-supervised training")
     ssl_max_seconds: float = _option(
-        0.0, "time after which the self-supervised training ends; 0: no limit"
+        0.0,
+        "time after which the self-supervised training ends, of all members together; 0: no limit",
     )
 
     # The optimisation.
     epochs: int = _option(15, "passes over the training images, at least")
     min_steps: int = _option(500, "optimiser steps, at least: few images are passed more often")
     budget_s: float = _option(
-        0.0, "time to train in: as many passes as fit are planned at the start; 0: epochs decides"
+        0.0,
+        "time to train all members in: as many passes as fit are planned at the start; 0: epochs "
+        "decides",
     )
-    max_seconds: float = _option(0.0, "the epoch that passes this time is the last; 0: no limit")
+    max_seconds: float = _option(
+        0.0, "the epoch that passes a member's share of this time is its last; 0: no limit"
+    )
     batch_size: int = _option(16, "images in an optimiser step")
     accumulate: int = _option(1, "parts that a step's images are computed in, to save memory")
     learning_rate: float = _option(2e-3, "highest learning rate of the schedule")
@@ -230,11 +235,6 @@ class TrainOptions:
             InvalidInputError: The file cannot be read or is no such mapping; see `from_mapping`.
         """
         return cls.from_mapping(read_yaml(path))
-
-    @classmethod
-    def help_texts(cls) -> dict[str, str]:
-        """Returns option -> what it does, in one line, with its default."""
-        return {f.name: f"{f.metadata['help']} (default: {f.default})" for f in fields(cls)}
 
     def with_settings(self, settings: Mapping[str, Any]) -> TrainOptions:
         """Returns the same options but for these; values may be text, as on a command line.

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from data.domain import Prediction, TaskSpec
 from data.errors import CarpalError, ImageError
 from data.images.decoding import DEFAULT_LIMITS, ImageLimits
-from data.images.preparation import Place, place_of, prepare, use_one_thread
+from data.images.preparation import Place, Preparation, place_of, prepare, use_one_thread
 from data.masks import read_mask
 from trainer.answers.answering import Answers, answer, views_of_card
-from trainer.answers.inference import choose_device
+from trainer.answers.inference import choose_device, chunk_of, steady_step
 from trainer.answers.raw_outputs import of_length_one
 from trainer.answers.readout import Asked, predictions
 from trainer.fitting.cpu_threads import reading_threads, use_cpu_threads
@@ -68,6 +68,7 @@ class Predictor:
         self._find_mask = find_mask
         self._preparations = tuple(dict.fromkeys(m.preparation for m in card.members))
         self._views = views_of_card(card)
+        self._few: tuple[int, ...] = ()
         self.card = card
 
     @classmethod
@@ -117,6 +118,21 @@ class Predictor:
     def needs_mask(self) -> bool:
         """A film is answered only with its hand mask."""
         return self.card.needs_mask
+
+    @property
+    def known_input(self) -> str | None:
+        """Choice target that may be told of a film before, such as the sex; None: there is none."""
+        return self.card.input
+
+    @property
+    def films_together(self) -> int:
+        """Films that pass the networks together; fewer may take as long."""
+        return chunk_of(self._device)
+
+    @property
+    def preparations(self) -> tuple[Preparation, ...]:
+        """How each member sees a film; for whoever prepares films elsewhere."""
+        return tuple(member.preparation for member in self.card.members)
 
     @property
     def networks(self) -> tuple[Network, ...]:
@@ -193,6 +209,17 @@ class Predictor:
                     progress(min((number + 1) * batch_size, len(items)), len(items))
         return answers, errors
 
+    def be_quick_with_few(self) -> None:
+        """Finds out whether a few films can be computed without filling a chunk up.
+
+        Takes as long as some dozen films. No answer changes by it: a network whose answers would
+        is left as it is.
+        """
+        self._few = tuple(
+            steady_step(part.network, member.preparation.size, self._device)
+            for part, member in zip(self._parts, self.card.members, strict=True)
+        )
+
     def prepared(self, image: NDArray[np.uint8], radiograph_id: str) -> Squares:
         """Returns a decoded radiograph as each member sees it, for `predict_prepared`.
 
@@ -209,6 +236,12 @@ class Predictor:
         """Returns which part of a radiograph each member sees; errors as of `prepared`."""
         mask = self._mask(radiograph_id)
         return tuple(place_of(image, m.preparation, mask) for m in self.card.members)
+
+    def mask_file(self, radiograph_id: str) -> Path | None:
+        """Returns the file of a film's hand mask; None: there is none, or it is not looked at."""
+        if self._find_mask is None or not self.card.needs_mask:
+            return None
+        return self._find_mask(radiograph_id)
 
     def predict_prepared(
         self, films: Sequence[Squares], ids: Sequence[str], known: Sequence[Known] | None = None
@@ -250,19 +283,14 @@ class Predictor:
             raise ValueError(f"{len(images)} images, but {len(ids)} ids")
         return [self.prepared(image, key) for image, key in zip(images, ids, strict=True)]
 
-    def _mask_file(self, radiograph_id: str) -> Path | None:
-        if self._find_mask is None or not self.card.needs_mask:
-            return None
-        return self._find_mask(radiograph_id)
-
     def _mask(self, radiograph_id: str) -> NDArray[np.bool_] | None:
-        file = self._mask_file(radiograph_id)
+        file = self.mask_file(radiograph_id)
         return None if file is None else read_mask(file)
 
     def _prepared(
         self, radiograph_id: str, path: Path, limits: ImageLimits
     ) -> Squares | ImageError:
-        film = Film(radiograph_id, path, self._mask_file(radiograph_id))
+        film = Film(radiograph_id, path, self.mask_file(radiograph_id))
         by = prepare_image(film, self._preparations, limits)
         if isinstance(by, ImageError):
             return by
@@ -271,4 +299,4 @@ class Predictor:
     def _answer(self, films: Sequence[Squares], known: Sequence[Known] | None) -> Answers:
         members = range(len(self.card.members))
         squares = [np.stack([film[i] for film in films]) for i in members]
-        return answer(self._parts, self.card, squares, self._device, known, self._views)
+        return answer(self._parts, self.card, squares, self._device, known, self._views, self._few)

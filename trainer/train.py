@@ -15,6 +15,7 @@ import torch
 
 from data.domain import Example, TaskSpec
 from data.errors import ModelError, TrainingError
+from data.images.decoding import DEFAULT_LIMITS, ImageLimits
 from trainer.answers.inference import choose_device
 from trainer.fitting.course import EpochReport
 from trainer.fitting.cpu_threads import use_cpu_threads
@@ -66,6 +67,7 @@ def train(
     start: Start | None = None,
     progress: Callable[[EpochReport], None] | None = None,
     cache: Path | None = None,
+    limits: ImageLimits = DEFAULT_LIMITS,
 ) -> TrainedModel:
     """Trains, calibrates and saves one model; test examples are not looked at.
 
@@ -85,6 +87,7 @@ def train(
         start: What the first weights may come from; None: nothing beside the options.
         progress: Told of each epoch.
         cache: Keeps prepared pixels between trainings; None: they are prepared for this one.
+        limits: Largest image that is decoded.
 
     Raises:
         TrainingError: There are too few labels or they are all the same, the options do not fit,
@@ -102,6 +105,7 @@ def train(
         provenance or {},
         start or Start(),
         cache,
+        limits,
     )
     team = team_launched(options)
     if team is None and (size := processes_wanted(options)) > 1:
@@ -149,6 +153,7 @@ def _train(
     provenance: Mapping[str, str],
     start: Start,
     cache: Path | None,
+    limits: ImageLimits,
     team: Team,
     progress: Callable[[EpochReport], None] | None,
 ) -> TrainedModel:
@@ -159,7 +164,7 @@ def _train(
     check_trainable(spec)
     use_cpu_threads(_threads(options, team))
     device = _device(options) if team.size == 1 else team.device(options.device)
-    training = Training(spec, examples, options, out, cache, start, device, progress, team)
+    training = Training(spec, examples, options, out, cache, start, device, progress, team, limits)
     with team.together():
         made = _made(training, dataset_version, provenance)
         made = replace(made, seconds=round(time.monotonic() - began, 3))

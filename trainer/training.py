@@ -15,6 +15,7 @@ import torch
 from data.atomic import write_file
 from data.domain import Example, TaskSpec, Value
 from data.errors import TrainingError
+from data.images.decoding import DEFAULT_LIMITS, ImageLimits
 from trainer.answers.answering import answer, views_of_card
 from trainer.answers.calibration import Calibration, calibrate
 from trainer.answers.ensemble import members_of
@@ -24,7 +25,7 @@ from trainer.evaluation.bands import bands_of
 from trainer.fitting.cases import Cases
 from trainer.fitting.course import EpochReport
 from trainer.fitting.fitting import CHECKPOINT, fit
-from trainer.fitting.planning import PLAN
+from trainer.fitting.planning import PLAN, share_of_time
 from trainer.fitting.team import ALONE, Team
 from trainer.inputs.pixels import Film, preparation_id, preparation_of
 from trainer.inputs.targets import counted, encode, encode_known, fit_norms, trained_targets
@@ -63,7 +64,11 @@ class Trained:
 
 @dataclass(slots=True)
 class Training:
-    """One call of `train`."""
+    """One call of `train`.
+
+    Attributes:
+        fitted_s: Seconds that the members so far were optimised for.
+    """
 
     spec: TaskSpec
     examples: Sequence[Example]
@@ -74,6 +79,8 @@ class Training:
     device: torch.device
     progress: Callable[[EpochReport], None] | None
     team: Team = ALONE
+    limits: ImageLimits = DEFAULT_LIMITS
+    fitted_s: float = 0.0
 
     @property
     def work(self) -> Path:
@@ -82,7 +89,7 @@ class Training:
 
     def data(self, options: TrainOptions) -> TrainingData:
         """Returns the examples, with their pixels as a member sees them."""
-        return gather(self.spec, self.examples, options, self.cache or self.work)
+        return gather(self.spec, self.examples, options, self.cache or self.work, self.limits)
 
     def new_card(self, dataset_version: str, provenance: Mapping[str, str]) -> ModelCard:
         """Returns the card of the model as far as it is known before the training."""
@@ -115,7 +122,12 @@ class Training:
         member = card.members[number]
         data, work = self.data(member.options), self.work / f"member{number}"
         sources = Sources(
-            self.start.champion, self.start.pool, self.cache or work, self.device, log.info
+            self.start.champion,
+            self.start.pool,
+            self.cache or work,
+            self.device,
+            log.info,
+            self.limits,
         )
         network, started_from = first_weights(card, number, data, sources)
         _keep_only_own_checkpoint(work, card, number, data, started_from)
@@ -124,13 +136,14 @@ class Training:
             network,
             card.heads(member),
             _cases(card, member, data),
-            options,
+            share_of_time(options, self.fitted_s, len(card.members) - number),
             self.device,
             work,
             self._validator(card, member, data),
             self.progress,
             self.team,
         )
+        self.fitted_s += fitted.history[-1].seconds
         history = tuple(_epoch_json(report) for report in fitted.history)
         member = replace(member, started_from=started_from, history=history)
         part = self._familiarised(card, member, fitted.network.to(self.device), data)

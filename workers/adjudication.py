@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from data.domain import TaskSpec
 from data.errors import NotFoundError
 from data.ledger.ledger import Ledger
+from data.readers.consensus import live_readings, reader_keys
 from data.readers.disagreements import Disagreement, count_disagreements, disagreements
+from data.readers.unreadable import unreadable_reasons
 from workers.bootstrap import project_handle
 from workers.settings import Settings
 
@@ -55,7 +58,8 @@ def open_disagreements(
 
 def attention(settings: Settings, ledger: Ledger, spec: TaskSpec) -> list[str]:
     """Returns the sentence for `carpal status`, or nothing where no radiograph waits."""
-    count = count_disagreements(ledger.readings(), spec, adjudicators(settings))
+    several = ledger.label_snapshot(after=ledger.head()).several  # Nobody else can disagree.
+    count = count_disagreements(several, spec, adjudicators(settings))
     if not count:
         return []
     what = "1 radiograph waits" if count == 1 else f"{count} radiographs wait"
@@ -63,6 +67,14 @@ def attention(settings: Settings, ledger: Ledger, spec: TaskSpec) -> list[str]:
     if not adjudicators(settings):
         sentence += " Nobody is named in CARPAL_ADJUDICATORS yet."
     return [sentence]
+
+
+def unreadable_films(settings: Settings, ledger: Ledger) -> dict[str, int]:
+    """Returns reason -> radiographs that cannot be read and so have no label, sorted by reason."""
+    told = ledger.label_snapshot(after=ledger.head()).unreadable
+    settling = reader_keys(adjudicators(settings))
+    reasons = unreadable_reasons(live_readings(told).values(), settling)
+    return dict(sorted(Counter(reasons.values()).items()))
 
 
 def _tasks(ledger: Ledger) -> tuple[int, Mapping[str, int]]:

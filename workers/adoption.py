@@ -21,7 +21,7 @@ from data.sources.item import Delivered, SourceItem
 from labeling_config.client import LabelStudio, TaskState
 from labeling_config.client_uploads import Uploads
 from labeling_config.codec import local_file_of
-from labeling_config.image_addresses import is_upload, path_on_label_studio
+from labeling_config.image_addresses import is_upload, path_on_label_studio, require_own_upload
 from workers.assembly import pool, task
 from workers.salt import require_same_salt
 from workers.settings import Settings
@@ -111,7 +111,7 @@ class Adopter:
         found |= {state.task_id: state for state in listed if state.task_id not in links}
         waiting = [found[number] for number in sorted(found)]
         done = Adopted()
-        for batch in self._batches(client, ledger, waiting, done):
+        for batch in self._batches(client, ledger, project, waiting, done):
             self._take(ledger, project, batch, done)
         if done.linked or done.refused or full:
             kept = {t: why for t, why in before.items() if t not in done.linked}
@@ -123,7 +123,12 @@ class Adopter:
         return done
 
     def _batches(
-        self, client: LabelStudio, ledger: Ledger, waiting: Sequence[TaskState], done: Adopted
+        self,
+        client: LabelStudio,
+        ledger: Ledger,
+        project: int,
+        waiting: Sequence[TaskState],
+        done: Adopted,
     ) -> Iterator[dict[int, SourceItem | str]]:
         """Fetches what tasks show, in parts; tells `done` what cannot be had, and what is left."""
         deadline = time.monotonic() + BUDGET_S
@@ -134,7 +139,7 @@ class Adopter:
                 done.left = len(waiting) - number
                 break
             try:
-                batch[state.task_id], size = self._shown(ledger, state)
+                batch[state.task_id], size = self._shown(ledger, project, state)
             except TASK_ERRORS as error:
                 if isinstance(error, ServiceUnavailableError) and not client.health():
                     raise
@@ -147,7 +152,9 @@ class Adopter:
         if batch:
             yield batch
 
-    def _shown(self, ledger: Ledger, state: TaskState) -> tuple[SourceItem | str, int]:
+    def _shown(
+        self, ledger: Ledger, project: int, state: TaskState
+    ) -> tuple[SourceItem | str, int]:
         """Returns the radiograph that a task shows or the item that is to become one; its bytes."""
         address = state.data.get(self._spec.image_key)
         if not isinstance(address, str) or not address:
@@ -155,6 +162,7 @@ class Adopter:
         path = path_on_label_studio(address, self._settings.label_studio)
         if not is_upload(path):
             return self._in_pool(ledger, path), 0
+        require_own_upload(path, project)
         payload = self._fetch(path)
         patient = str(state.data.get(PATIENT_KEY) or "").strip()
         name = f"task {state.task_id}"

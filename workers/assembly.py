@@ -23,6 +23,7 @@ from workers.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from data.versions.history import VersionHistory
     from data.versions.repository import DatasetRepository
     from trainer.options import TrainOptions
     from trainer.registry.registry import Registry
@@ -79,11 +80,18 @@ def dataset(settings: Settings, spec: TaskSpec) -> DatasetRepository:
     )
 
 
+def version_history(settings: Settings, spec: TaskSpec) -> VersionHistory:
+    """Returns the dataset versions for reading, without what only writers need."""
+    from data.versions.history import VersionHistory
+
+    return VersionHistory(settings.dataset, settings.pool, spec, settings.git_author)
+
+
 def registry(settings: Settings) -> Registry:
     """Returns the model registry; imports MLflow."""
     from trainer.registry.registry import Registry
 
-    return Registry(settings.mlflow, settings.task)
+    return Registry(settings.mlflow, task(settings).name)
 
 
 def retrain_policy(settings: Settings) -> RetrainPolicy:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from data.domain import DatasetVersion, TaskSpec
 from data.ledger.ledger import Ledger
 from data.readers.agreement import label_noise
-from data.readers.consensus import consensus
+from data.readers.consensus import consensus, live_readings, reader_keys
+from data.readers.unreadable import unreadable_reasons
 from data.versions.proposals import Proposal
 from data.versions.rules import rules_of
 
@@ -56,6 +58,7 @@ def commit_current(
     found = ledger.label_snapshot(base.ledger_head if base else None)
     rows = consensus(found.radiographs, found.readings, spec, adjudicators)
     noise = replace(label_noise(found.several, spec, adjudicators), labelled=found.read)
+    aside = unreadable_reasons(live_readings(found.unreadable).values(), reader_keys(adjudicators))
     version = repository.commit_version(
         rows,
         trigger=trigger,
@@ -66,6 +69,7 @@ def commit_current(
         rules=rules,
         noise=noise,
         near_duplicates=found.near_duplicates,
+        unreadable=Counter(aside.values()),
     )
     note_versions(ledger, repository)
     return Committed(version, found.head[0])

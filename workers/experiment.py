@@ -20,7 +20,15 @@ from data.atomic import write_file
 from data.domain import Example, Split, TaskSpec
 from data.errors import CarpalError, InvalidInputError, TrainingError, VersionError
 from data.versions.names import LATEST, resolve_version
-from workers.assembly import dataset, mask_store, open_ledger, registry, task, train_options
+from workers.assembly import (
+    dataset,
+    image_limits,
+    mask_store,
+    open_ledger,
+    registry,
+    task,
+    train_options,
+)
 from workers.model_copy import copy_model, require_room
 from workers.model_folders import CARD
 from workers.settings import Settings
@@ -240,6 +248,7 @@ def _trained(
         start=start,
         progress=_noting(progress),
         cache=settings.cache / "pixels",
+        limits=image_limits(settings),
     )
     log.info("%s was trained in %.0f s.", trained.model_version, trained.seconds)
     write_file(said, json.dumps(trained.to_json()).encode())

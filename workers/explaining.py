@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from data.domain import DatasetVersion, Prediction, Radiograph, Value
 from data.errors import NotFoundError
@@ -16,8 +16,12 @@ from data.ledger.predictions import prediction_id
 from data.runs import Run
 from workers.bootstrap import project_handle
 
-if TYPE_CHECKING:
-    from data.versions.repository import DatasetRepository
+
+class VersionRows(Protocol):
+    """What is asked of the dataset repository (see `data.versions.repository`)."""
+
+    def rows(self, version: str) -> Sequence[Mapping[str, str]]:
+        """Returns the rows of a version's `labels.csv`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +77,17 @@ def find_prediction(ledger: Ledger, wanted: str) -> Prediction:
     return found
 
 
-def explain(ledger: Ledger, repository: DatasetRepository, prediction: Prediction) -> Lineage:
+def explain(ledger: Ledger, repository: VersionRows, prediction: Prediction) -> Lineage:
     """Gathers what stands behind a prediction.
 
     Raises:
         NotFoundError: The ledger does not know its radiograph.
         VersionError: The dataset repository cannot be read.
     """
-    radiograph = ledger.radiograph(prediction.radiograph_id)
-    if radiograph is None:
+    case = ledger.case(prediction.radiograph_id)
+    if case is None:
         raise NotFoundError(f"The ledger does not know radiograph {prediction.radiograph_id}.")
+    radiograph = case.radiograph
     model = prediction.model_version
     run = next((run for run in ledger.runs() if run.model_version == model), None)
     name = run.version if run else model.partition("-")[0]
@@ -99,9 +104,9 @@ def explain(ledger: Ledger, repository: DatasetRepository, prediction: Predictio
         readers=dict(sorted(readers.items())),
         row=next((row for row in rows if row["id"] == radiograph.id), {}),
         readings=tuple(
-            (r.reader, r.read_at, r.values)
-            for r in ledger.readings()
-            if r.radiograph_id == radiograph.id
+            (reading.reader, reading.read_at, reading.values)
+            for reading in case.readings
+            if not reading.withdrawn
         ),
         decisions=tuple(_decisions(ledger, model)),
     )

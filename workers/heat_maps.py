@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import re
-from collections.abc import Callable, Iterator, Sequence
-from itertools import count
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,8 +39,9 @@ def write_heat_maps(
 ) -> int:
     """Draws, for each predicted film, where the model looked for the primary target.
 
-    A picture is called as the film's id; one that is there already is kept. A film that can no
-    longer be read is left out and logged.
+    A picture is called as the film's id, with a hash of its file and of the input that the model
+    was told, and the model's version; one that is there already is kept. A film that can no longer
+    be read is left out and logged.
 
     Args:
         predictor: The model.
@@ -57,13 +58,14 @@ def write_heat_maps(
         ModelError: The network has no feature map that could be drawn.
         StorageError: They cannot be written.
     """
-    card, drawn = predictor.card, 0
-    for done, (film, row, name) in enumerate(zip(wanted, rows, _names(wanted), strict=True), 1):
-        file = folder / f"{name}.{card.model_version}.png"
-        if not row[ERROR] and not file.exists():
+    table, drawn = table_of(predictor.card), 0
+    for done, (film, row) in enumerate(zip(wanted, rows, strict=True), 1):
+        if not row[ERROR]:
             try:
-                write_file(file, _picture(predictor, film, row, limits), sync=False)
-                drawn += 1
+                file = folder / _name(film, table.told(row), predictor.model_version)
+                if not file.exists():
+                    write_file(file, _picture(predictor, film, row, limits), sync=False)
+                    drawn += 1
             except ImageError as error:  # It was predicted before, and has changed since.
                 log.warning("%s gets no heat map: %s", film.shown, error)
         if progress is not None:
@@ -89,11 +91,16 @@ def _target(card: ModelCard, row: Row) -> str:
     return next(target.name for target in card.targets if row[target.name])
 
 
-def _names(wanted: Sequence[Wanted]) -> Iterator[str]:
-    """Yields a file name for each film, the same ones every time."""
-    taken: set[str] = set()
-    for film in wanted:
-        name = NOT_IN_NAMES.sub("-", film.id) or "-"
-        free = next(n for i in count(1) if (n := name if i == 1 else f"{name}-{i}") not in taken)
-        taken.add(free)
-        yield free
+def _name(film: Wanted, told: str | None, model_version: str) -> str:
+    """Names the picture of a film by all that decides about it, so that no other is taken for it.
+
+    Raises:
+        ImageError: The file cannot be read.
+    """
+    try:
+        with film.path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256")
+    except OSError as error:
+        raise ImageError(f"The file cannot be read: {error.strerror or error}.") from error
+    digest.update((told or "").encode())
+    return f"{NOT_IN_NAMES.sub('-', film.id) or '-'}.{digest.hexdigest()[:8]}.{model_version}.png"

@@ -17,6 +17,7 @@ from workers.rescoring import rescore_if_behind, rescore_pool, write_again
 from workers.reviewing import follow_reviews
 from workers.scheduling import consider_training, recover_runs
 from workers.settings import Settings
+from workers.similar_index import make_index, request_index
 
 log = logging.getLogger(__name__)
 
@@ -80,4 +81,17 @@ def rescore(model_version: str) -> str:
     settings = Settings.load()
     with open_ledger(settings) as ledger:
         rescore_pool(settings, ledger, model_version)
+    request_index(settings, model_version)
+    return model_version
+
+
+def index_similar(model_version: str) -> str:
+    """Computes the features that the serving model finds similar films by.
+
+    Returns:
+        The model's version.
+    """
+    settings = Settings.load()
+    with open_ledger(settings) as ledger:
+        make_index(settings, ledger, model_version)
     return model_version

@@ -36,11 +36,17 @@ def promote(
 def rollback(settings: Settings, ledger: Ledger, registry: Registry, reason: str) -> str:
     """Makes the previous champion champion again; returns its version.
 
+    It is journalled first, so that one which was killed is finished when it is repeated, and does
+    not go back once more.
+
     Raises:
         NotFoundError: There is no previous champion.
     """
-    model_version = registry.rollback()
-    ledger.append(EventKind.ROLLED_BACK, model_version, {"reason": reason})
+    model_version = _rollback_under_way(ledger)
+    if not model_version:
+        model_version = registry.champion_before().model_version
+        ledger.append(EventKind.ROLLED_BACK, model_version, {"reason": reason})
+    registry.rollback(model_version)
     _follow(settings, ledger, model_version)
     return model_version
 
@@ -58,6 +64,15 @@ def request_rescore(settings: Settings, model_version: str) -> bool:
     except ServiceUnavailableError as error:
         log.warning("%s The radiographs are scored at the next reconcile.", error)
         return False
+
+
+def _rollback_under_way(ledger: Ledger) -> str:
+    """Returns where a rollback that was killed has to lead; empty: none was."""
+    changes = ledger.events(kinds=[EventKind.PROMOTED, EventKind.ROLLED_BACK])
+    last = max(changes, key=lambda event: event.seq, default=None)
+    if last is None or last.kind is not EventKind.ROLLED_BACK:
+        return ""
+    return "" if ledger.get_state(CHAMPION) == last.subject else last.subject
 
 
 def _follow(settings: Settings, ledger: Ledger, model_version: str) -> None:

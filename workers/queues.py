@@ -78,7 +78,7 @@ def request_reconcile(settings: Settings, reason: str) -> bool:
                 description=f"reconcile ({reason})",
             )
         except RedisError as error:
-            raise _unavailable(settings, error) from error
+            raise unavailable(settings, error) from error
     return True
 
 
@@ -99,7 +99,7 @@ def accept_reconcile(settings: Settings) -> None:
         try:
             redis.delete(RECONCILE_FLAG)
         except RedisError as error:
-            log.warning("%s", _unavailable(settings, error))
+            log.warning("%s", unavailable(settings, error))
 
 
 def submit_once(settings: Settings, function: str, job_id: str, *args: str, timeout_s: int) -> bool:
@@ -129,7 +129,7 @@ def submit_once(settings: Settings, function: str, job_id: str, *args: str, time
                 description=f"{function.rpartition('.')[2]} {' '.join(args)}",
             )
         except RedisError as error:
-            raise _unavailable(settings, error) from error
+            raise unavailable(settings, error) from error
     return True
 
 
@@ -154,7 +154,7 @@ def depths(settings: Settings) -> dict[str, int]:
         try:
             return {name: len(queue(name, redis)) for name in (LIGHT, HEAVY)}
         except RedisError as error:
-            raise _unavailable(settings, error) from error
+            raise unavailable(settings, error) from error
 
 
 def _forget(redis: Redis, job_id: str) -> None:
@@ -168,7 +168,8 @@ def _redis(settings: Settings) -> Redis:
     return connect(settings, timeout_s=CONNECT_TIMEOUT_S)
 
 
-def _unavailable(settings: Settings, error: RedisError) -> ServiceUnavailableError:
+def unavailable(settings: Settings, error: RedisError) -> ServiceUnavailableError:
+    """Returns what is raised when Redis does not answer, without its password."""
     where = settings.redis.rpartition("@")[2].partition("?")[0]  # Either may hold a password.
     cause = _ERRNO.sub("", str(error)).rstrip(".")
     return ServiceUnavailableError(f"Redis at {where} does not answer: {cause}.")

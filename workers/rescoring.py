@@ -16,12 +16,16 @@ from typing import TYPE_CHECKING
 from data.domain import Prediction, TaskSpec
 from data.ledger.ledger import Ledger
 from labeling_config.client import LabelStudio
-from labeling_config.codec import prediction_to_json
+from labeling_config.codec import prediction_to_json, shows_standards
+from workers.adjudication import adjudicators
 from workers.assembly import image_limits, label_studio, mask_store, pool, registry, task
 from workers.bootstrap import project_handle
 from workers.promotion import CHAMPION, request_rescore
+from workers.recorded import recorded_inputs
 from workers.scoring import stream_scores
 from workers.settings import Settings
+from workers.standards import Standards
+from workers.strips import StandardPictures, Strips, write_strips
 
 if TYPE_CHECKING:
     from trainer.predictor import Predictor
@@ -31,6 +35,8 @@ WRITE_CHUNK = 200
 PREDICT_BATCH = 64
 STORE_CHUNK = 512
 """Predictions that are stored together."""
+STRIPS_BUDGET_S = 120.0
+"""Longest that one scoring writes reference cases (ten tasks a second); the next one goes on."""
 SCORED = "scored"
 """State key: the model version that every open radiograph has been scored by."""
 
@@ -60,10 +66,26 @@ def is_behind(ledger: Ledger, project: int) -> str:
     return champion if newest > done else ""
 
 
+def strips_key(model_version: str) -> str:
+    """Returns the state key of the newest task beside whose film its reference cases stand."""
+    return f"strips/{model_version}"
+
+
 def rescore_if_behind(settings: Settings, ledger: Ledger) -> bool:
-    """Queues a scoring if radiographs wait for one; returns whether it did."""
-    model_version = is_behind(ledger, project_handle(ledger).id)
+    """Queues a scoring if radiographs wait for it or for their reference cases.
+
+    Returns:
+        Whether it did.
+    """
+    project = project_handle(ledger).id
+    model_version = is_behind(ledger, project) or _strips_behind(ledger, project)
     return bool(model_version) and request_rescore(settings, model_version)
+
+
+def _strips_behind(ledger: Ledger, project: int) -> str:
+    champion = ledger.get_state(CHAMPION) or ""
+    done = int(ledger.get_state(strips_key(champion)) or 0)
+    return champion if max(open_tasks(ledger, project), default=0) > done else ""
 
 
 def write_again(ledger: Ledger, tasks: Collection[int]) -> None:
@@ -75,9 +97,10 @@ def write_again(ledger: Ledger, tasks: Collection[int]) -> None:
     champion = ledger.get_state(CHAMPION)
     if not champion or not tasks:
         return
-    key, before = written_key(champion), min(tasks) - 1
-    if before < int(ledger.get_state(key) or 0):
-        ledger.set_state(key, str(before))
+    before = min(tasks) - 1
+    for key in (written_key(champion), strips_key(champion)):
+        if before < int(ledger.get_state(key) or 0):
+            ledger.set_state(key, str(before))
 
 
 def rescore_pool(settings: Settings, ledger: Ledger, model_version: str) -> int:
@@ -111,6 +134,8 @@ def rescore_pool(settings: Settings, ledger: Ledger, model_version: str) -> int:
     )
     ledger.set_state(SCORED, model_version)
     _note_seconds(ledger, model_version, time.monotonic() - began)
+    # Last, because nobody has to wait for them.
+    _write_strips(settings, client, ledger, spec, handle.id, shown, predictions)
     return written
 
 
@@ -140,10 +165,13 @@ def _scored(
     settings: Settings, ledger: Ledger, predictor: Predictor, radiograph_ids: Collection[str]
 ) -> dict[str, Prediction]:
     """Predicts radiographs, stores what was said, and returns it."""
-    images, films = pool(settings), ledger.radiographs_among(radiograph_ids)
+    spec, images, films = task(settings), pool(settings), ledger.radiographs_among(radiograph_ids)
     files = [(name, images.path(film)) for name, film in sorted(films.items())]
     limits = image_limits(settings)
-    new, errors = predictor.predict_files(files, batch_size=PREDICT_BATCH, limits=limits)
+    known = {name: recorded_inputs(spec, film) for name, film in films.items()}
+    new, errors = predictor.predict_files(
+        files, batch_size=PREDICT_BATCH, limits=limits, known=known
+    )
     ledger.add_predictions(new)
     for name, error in errors.items():
         log.warning("Radiograph %s cannot be scored: %s", name[:12], error)
@@ -175,6 +203,35 @@ def _write(
         written += len(rows)
         ledger.set_state(written_key(model_version), str(chunk[-1]))
     return written
+
+
+def _write_strips(
+    settings: Settings,
+    client: LabelStudio,
+    ledger: Ledger,
+    spec: TaskSpec,
+    project: int,
+    shown: dict[int, str],
+    predictions: dict[str, Prediction],
+) -> None:
+    """Puts the reference cases beside the films, in the order in which they will be served."""
+    champion, deadline = ledger.get_state(CHAMPION) or "", time.monotonic() + STRIPS_BUDGET_S
+    left = False
+    if shows_standards(spec):
+        films = ledger.radiographs_among(predictions)
+        scores = stream_scores(predictions, {name: film.split for name, film in films.items()})
+        served = sorted((t for t, r in shown.items() if r in films), key=lambda t: scores[shown[t]])
+        standards = Standards.load(ledger, spec, adjudicators(settings))
+        changed = write_strips(
+            client,
+            project,
+            Strips(spec, standards, StandardPictures(pool(settings))),
+            {t: (films[shown[t]], predictions[shown[t]]) for t in served},
+            lambda: ledger.get_state(CHAMPION) == champion and time.monotonic() < deadline,
+        )
+        left = changed is None
+    if not left:
+        ledger.set_state(strips_key(champion), str(max(shown, default=0)))
 
 
 def _note_seconds(ledger: Ledger, model_version: str, seconds: float) -> None:

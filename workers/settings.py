@@ -1,24 +1,27 @@
 """The one place where the environment is read.
 
 Every setting is a field of `Settings`; its environment variable is `CARPAL_` and the field's
-name in capitals. Values come from the environment first, then from `secrets.toml` in the
-workspace (made by `ensure_secrets`, readable by its owner alone), then from the defaults here.
+name in capitals. Values come from the environment first, then from the workspace: `secrets.toml`
+(made by `ensure_secrets`, readable by its owner alone) and `carpal.toml`
+(`workers/workspace_file.py`), then from the defaults here.
 A test holds this class against `.env.example`.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
-import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from data.atomic import write_file
+from data.atomic import storage_error, write_file
 from data.errors import InvalidInputError
+from workers.workspace_file import WORKSPACE_FILE, read_table
 
 PREFIX = "CARPAL_"
 DEFAULT_HOME = "workspace"
@@ -68,7 +71,10 @@ class Settings:
         label_studio_python: Python of Label Studio's own environment.
         backend_host: Address that the ML backend binds to.
         backend_port: Port that the ML backend binds to.
-        backend_url: How Label Studio reaches the backend; empty: host and port above.
+        backend_url: How Label Studio reaches the backend; empty: host and port above. With a path
+            (`http://host:9090/hand`): below it another workspace's backend serves this one.
+        also_serves: Folders of other workspaces that this backend serves too, each below the last
+            part of its name, by comma.
         backend_user: Name for the backend's basic authentication.
         backend_password: Password for the backend's basic authentication.
         webhook_secret: Value of the `X-Carpal-Webhook-Secret` header of our webhooks.
@@ -118,6 +124,7 @@ class Settings:
     backend_host: str = "127.0.0.1"
     backend_port: int = 9090
     backend_url: str = ""
+    also_serves: str = ""
     backend_user: str = "label-studio"
     backend_password: str = field(default="", repr=False)
     webhook_secret: str = field(default="", repr=False)
@@ -153,11 +160,13 @@ class Settings:
         """Reads the environment (the process's own unless given) and the workspace's secrets.
 
         Raises:
-            InvalidInputError: A value cannot be read as its field's type.
+            InvalidInputError: A value cannot be read as its field's type, or a file of the
+                workspace cannot be read.
         """
         env = os.environ if environ is None else environ
         home = Path(env.get(PREFIX + "HOME") or DEFAULT_HOME).expanduser().resolve()
-        values: dict[str, Any] = dict(_read_secrets(home / SECRETS_FILE))
+        values: dict[str, Any] = _kept_settings(home / WORKSPACE_FILE)
+        values |= _read_secrets(home / SECRETS_FILE)
         for item in fields(cls):
             text = env.get(PREFIX + item.name.upper(), "")
             if text:
@@ -235,36 +244,70 @@ class Settings:
         """Base URL of the ML backend as Label Studio reaches it."""
         return (self.backend_url or f"http://127.0.0.1:{self.backend_port}").rstrip("/")
 
+    @property
+    def pages(self) -> str:
+        """Base URL of the backend's pages as people open them.
+
+        Where both are on this machine it has Label Studio's host name, because a browser's session
+        with Label Studio counts there alone.
+        """
+        studio, backend = urlsplit(self.label_studio), urlsplit(self.backend)
+        if {studio.hostname, backend.hostname} == {"localhost", "127.0.0.1"}:
+            return f"http://{studio.hostname}:{backend.port}{backend.path}"
+        return self.backend
+
 
 def ensure_secrets(home: Path) -> None:
     """Writes `secrets.toml` with every secret that the workspace does not have yet.
 
-    Existing values are kept. The file is readable by its owner alone.
+    Existing values are kept, also those that another process writes at the same time. The file is
+    readable by its owner alone.
 
     Raises:
         InvalidInputError: The file that is there cannot be read.
         StorageError: The workspace cannot be made or written.
     """
     path = home / SECRETS_FILE
-    known = _read_secrets(path)
-    missing = {k: secrets.token_hex(n) for k, n in GENERATED_SECRETS.items() if not known.get(k)}
-    if not missing:
+    if all(_read_secrets(path).get(name) for name in GENERATED_SECRETS):
         return
-    text = "# Secrets of this workspace. Do not share or commit this file.\n"
-    text += "".join(f'{k} = "{v}"\n' for k, v in {**known, **missing}.items())
-    write_file(path, text.encode(), mode=0o600)
+    with _alone_in(home):
+        known = {k: v for k, v in _read_secrets(path).items() if v}
+        made = {k: secrets.token_hex(n) for k, n in GENERATED_SECRETS.items() if k not in known}
+        text = "# Secrets of this workspace. Do not share or commit this file.\n"
+        text += "".join(f'{k} = "{v}"\n' for k, v in {**known, **made}.items())
+        write_file(path, text.encode(), mode=0o600)
+
+
+@contextmanager
+def _alone_in(home: Path) -> Iterator[None]:
+    """Makes the workspace's folder and waits until this process alone writes its secrets."""
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        file = (home / "secrets.lock").open("w")
+    except OSError as error:
+        raise storage_error(error, home) from error
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _read_secrets(path: Path) -> dict[str, str]:
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    except OSError as error:
-        raise InvalidInputError(f"{path} cannot be read: {error.strerror}.") from error
-    except ValueError as error:  # of TOML and of UTF-8
-        raise InvalidInputError(f"{path} is not readable as TOML: {error}.") from error
-    return {k: str(v) for k, v in table.items() if k in GENERATED_SECRETS}
+    return {k: str(v) for k, v in read_table(path).items() if k in GENERATED_SECRETS}
+
+
+def _kept_settings(path: Path) -> dict[str, Any]:
+    """Reads `carpal.toml`: every setting but the workspace's own place and what nobody may see."""
+    types = {item.name: str(item.type) for item in fields(Settings) if item.repr}
+    del types["home"]
+    kept: dict[str, Any] = {}
+    for name, value in read_table(path).items():
+        if name not in types:
+            raise InvalidInputError(f"{path}: '{name}' is no setting that can stand here.")
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise InvalidInputError(f"{path}: {name} must be a text or a number.")
+        if text := str(value):
+            kept[name] = _convert(name, text, types[name])
+    return kept
 
 
 def _check_url(name: str, url: str, schemes: tuple[str, ...]) -> None:

@@ -25,7 +25,14 @@ from data.ledger.ledger import Ledger
 from data.runs import Run, RunChanges, RunState
 from data.versions.proposals import Proposal
 from workers.adjudication import adjudicators
-from workers.assembly import dataset, mask_store, open_ledger, task, train_options
+from workers.assembly import (
+    dataset,
+    image_limits,
+    mask_store,
+    open_ledger,
+    task,
+    train_options,
+)
 from workers.committing import commit_current
 from workers.judging import Candidate, put_to_gate
 from workers.reviewing import wait_for_review
@@ -162,6 +169,7 @@ class _Stages:
             start=start_of(self.settings, self.ledger, options),
             progress=self._progress(),
             cache=self.settings.cache / "pixels",
+            limits=image_limits(self.settings),
         )
         return trained.folder
 

@@ -105,6 +105,7 @@ class DicomFacts:
         facts = {
             "patient": "" if self.number else "unknown",
             "study": keyed_hash("study", self.study, salt) if self.study else "",
+            "sex": self.sex,
             "laterality": self.laterality,
             "body_part": self.body_part,
             "view": self.view,

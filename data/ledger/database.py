@@ -42,6 +42,7 @@ from data.ledger.dialects import (
     use_write_ahead_log,
 )
 from data.ledger.schema import SCHEMA_VERSION, VERSION_TABLE
+from data.migrating import MIGRATING
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -196,7 +197,8 @@ def _upgrade(connection: Connection, place: str) -> None:
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
     try:
-        command.upgrade(config, "head")
+        with MIGRATING:
+            command.upgrade(config, "head")
     except CommandError as error:
         raise LedgerError(
             f"{place} was written by a newer Carpal (schema {_schema_version(connection)}, this "

@@ -28,7 +28,6 @@ GENESIS: Head = (0, "0" * 64)
 class EventKind(StrEnum):
     """What happened."""
 
-    IMPORTED = "imported"
     HINT = "hint"
     """A webhook of Label Studio arrived; it says where to look, not what is true."""
     LABEL = "label"

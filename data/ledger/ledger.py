@@ -17,7 +17,13 @@ from data.domain import DatasetVersion, Prediction, Radiograph, Reading, Split, 
 from data.errors import LedgerError
 from data.importing.records import ImportBatch, NearDuplicate, Origin
 from data.ledger import (
+    cases as ledger_cases,
+)
+from data.ledger import (
     chain as ledger_chain,
+)
+from data.ledger import (
+    figures as ledger_figures,
 )
 from data.ledger import (
     imports as ledger_imports,
@@ -209,6 +215,16 @@ class Ledger:
         with self._database.read() as connection:
             return ledger_radiographs.radiograph_of_task(connection, project, task)
 
+    def tasks_showing(self, project: int, radiograph_ids: Collection[str]) -> dict[str, int]:
+        """Returns radiograph id -> its newest task in a project, for those that have one."""
+        with self._database.read() as connection:
+            return ledger_cases.tasks_showing(connection, project, radiograph_ids)
+
+    def case(self, radiograph_id: str) -> ledger_cases.CaseRows | None:
+        """Returns all readings and predictions of a radiograph; None: it is not known."""
+        with self._database.read() as connection:
+            return ledger_cases.read_case(connection, radiograph_id)
+
     # Imports
 
     def record_import(self, batch: ImportBatch, fingerprints_known: int) -> bool:
@@ -295,11 +311,6 @@ class Ledger:
         with self._database.read() as connection:
             return ledger_readings.list_readings(connection, include_withdrawn)
 
-    def reading_of_annotation(self, annotation: str) -> Reading | None:
-        """Returns the reading of `<project>:<annotation>`, withdrawn or not."""
-        with self._database.read() as connection:
-            return ledger_readings.find_reading(connection, annotation)
-
     def live_annotations(self, project: int) -> set[int]:
         """Returns the numbers of a project's annotations that are not withdrawn."""
         with self._database.read() as connection:
@@ -351,6 +362,13 @@ class Ledger:
         """Returns what a model version says of a radiograph."""
         return self.prediction_by_id(ledger_predictions.prediction_id(radiograph_id, model_version))
 
+    def predictions_among(
+        self, radiograph_ids: Collection[str], model_version: str
+    ) -> dict[str, Prediction]:
+        """Returns radiograph id -> what a model version has said of it, of those of these ids."""
+        with self._database.read() as connection:
+            return ledger_predictions.predictions_among(connection, radiograph_ids, model_version)
+
     def prediction_by_id(self, prediction_id: str) -> Prediction | None:
         """Returns the prediction of that id (`data.ledger.predictions.prediction_id`)."""
         with self._database.read() as connection:
@@ -365,6 +383,18 @@ class Ledger:
         """Returns radiograph id -> what a model version says of it, sorted by radiograph."""
         with self._database.read() as connection:
             return ledger_predictions.list_predictions(connection, model_version)
+
+    def count_predictions(self, model_version: str) -> int:
+        """Counts what a model version has said."""
+        with self._database.read() as connection:
+            return ledger_figures.count_predictions(connection, model_version)
+
+    # Figures
+
+    def figures(self, asked: ledger_figures.Asked) -> ledger_figures.LedgerFigures:
+        """Returns sums over readings, tasks and predictions; quick however many there are."""
+        with self._database.read() as connection:
+            return ledger_figures.read_figures(connection, asked)
 
     # Training runs
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
@@ -39,7 +39,7 @@ def find_prediction(connection: Connection, wanted_id: str) -> Prediction | None
     """Returns the prediction of that id."""
     query = select(predictions).where(predictions.c.id == wanted_id)
     row = connection.execute(query).mappings().one_or_none()
-    return None if row is None else _from_row(row)
+    return None if row is None else prediction_of(row)
 
 
 def latest_prediction(connection: Connection, radiograph_id: str) -> Prediction | None:
@@ -51,7 +51,16 @@ def latest_prediction(connection: Connection, radiograph_id: str) -> Prediction 
         .limit(1)
     )
     row = connection.execute(query).mappings().one_or_none()
-    return None if row is None else _from_row(row)
+    return None if row is None else prediction_of(row)
+
+
+def predictions_among(
+    connection: Connection, radiograph_ids: Collection[str], model_version: str
+) -> dict[str, Prediction]:
+    """Returns radiograph id -> what a model version says of it, of those that it has predicted."""
+    wanted = [prediction_id(radiograph_id, model_version) for radiograph_id in radiograph_ids]
+    rows = rows_among(connection, select(predictions), predictions.c.id, wanted)
+    return {row["radiograph_id"]: prediction_of(row) for row in rows}
 
 
 def list_predictions(connection: Connection, model_version: str) -> dict[str, Prediction]:
@@ -61,7 +70,9 @@ def list_predictions(connection: Connection, model_version: str) -> dict[str, Pr
         .where(predictions.c.model_version == model_version)
         .order_by(predictions.c.radiograph_id)
     )
-    return {row["radiograph_id"]: _from_row(row) for row in connection.execute(query).mappings()}
+    return {
+        row["radiograph_id"]: prediction_of(row) for row in connection.execute(query).mappings()
+    }
 
 
 def _to_row(key: str, item: Prediction, created_at: str) -> dict[str, Any]:
@@ -81,7 +92,8 @@ def _to_row(key: str, item: Prediction, created_at: str) -> dict[str, Any]:
     }
 
 
-def _from_row(row: RowMapping) -> Prediction:
+def prediction_of(row: RowMapping) -> Prediction:
+    """Returns the prediction that a row of the table holds."""
     intervals = json.loads(row["intervals"])
     return Prediction(
         radiograph_id=row["radiograph_id"],

@@ -46,8 +46,8 @@ class Change:
     label_event: int
 
     def changes_a_label(self) -> bool:
-        """Whether more happened than a radiograph being skipped that had no label."""
-        return not self.new.withdrawn or (self.old is not None and not self.old.withdrawn)
+        """Whether more happened than a radiograph being put aside that had no label."""
+        return _is_label(self.new) or (self.old is not None and _is_label(self.old))
 
 
 def reading_key(reading: Reading) -> str:
@@ -122,13 +122,11 @@ def readings_among(connection: Connection, wanted: Collection[str]) -> list[Read
     return [_from_row(row) for row in sorted(rows, key=_radiograph_and_key)]
 
 
-def find_reading(connection: Connection, annotation: str) -> Reading | None:
-    """Returns the reading of `<project>:<annotation>`."""
-    if not ANNOTATION.fullmatch(annotation):
-        return None
-    query = select(readings).where(readings.c.key == annotation)
-    row = connection.execute(query).mappings().one_or_none()
-    return None if row is None else _from_row(row)
+def readings_of(connection: Connection, radiograph_id: str) -> list[Reading]:
+    """Returns all readings of a radiograph, withdrawn ones included, sorted by reading."""
+    query = select(readings).where(readings.c.radiograph_id == radiograph_id)
+    rows = connection.execute(query.order_by(readings.c.key)).mappings()
+    return [_from_row(row) for row in rows]
 
 
 def live_annotations(connection: Connection, project: int) -> set[int]:
@@ -183,9 +181,15 @@ def _rows(connection: Connection, keys: Collection[str]) -> Iterable[RowMapping]
     return rows_among(connection, select(readings), readings.c.key, keys)
 
 
+def _is_label(reading: Reading) -> bool:
+    """Whether it is neither withdrawn (skipped) nor says that the radiograph cannot be read."""
+    return not reading.withdrawn and not reading.unreadable
+
+
 def _label(reading: Reading) -> tuple[object, ...]:
     """What makes two states of a reading different; lead time and origin only come along."""
-    return reading.radiograph_id, reading.reader, dict(reading.values), reading.withdrawn
+    said = dict(reading.values), reading.unreadable
+    return reading.radiograph_id, reading.reader, said, reading.withdrawn
 
 
 def _payload(change: Change) -> dict[str, Any]:
@@ -202,6 +206,7 @@ def _facts(reading: Reading) -> Mapping[str, Any]:
         "origin": reading.origin,
         "withdrawn": reading.withdrawn,
         "lead_time_s": reading.lead_time_s,
+        **({"unreadable": reading.unreadable} if reading.unreadable else {}),
     }
 
 
@@ -219,6 +224,7 @@ def _to_row(change: Change, label_event: int) -> dict[str, Any]:
         "read_at": utc_text(reading.read_at),
         "seen_at": change.seen_at,
         "label_event": label_event,
+        "unreadable": reading.unreadable,
     }
 
 
@@ -232,4 +238,5 @@ def _from_row(row: RowMapping) -> Reading:
         origin=row["origin"],
         withdrawn=row["withdrawn"],
         lead_time_s=row["lead_time_s"],
+        unreadable=row["unreadable"],
     )

@@ -18,9 +18,10 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
-SCHEMA_VERSION = "0003"
+SCHEMA_VERSION = "0004"
 """The newest revision in `migrations/versions`."""
 
 VERSION_TABLE = "ledger_version"
@@ -136,6 +137,8 @@ readings = Table(
     Column("seen_at", Text, nullable=False),
     # Last label event that changed what the radiograph's label may be; 0: none did.
     Column("label_event", Integer, nullable=False, index=True),
+    # Why the reader cannot read the radiograph; empty: it was read.
+    Column("unreadable", Text, nullable=False, server_default=text("''")),
     # Answers by itself which radiographs have several live readings.
     Index("ix_readings_live", "radiograph_id", "withdrawn"),
 )

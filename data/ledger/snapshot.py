@@ -27,6 +27,7 @@ class LabelSnapshot:
         radiographs: The changed ones, or all; sorted by id.
         readings: The live readings of these.
         several: The live readings of all radiographs that have two or more.
+        unreadable: The live readings of all radiographs that a reader cannot read.
         read: Radiographs with a live reading.
         near_duplicates: Pairs of radiographs that look alike.
     """
@@ -36,6 +37,7 @@ class LabelSnapshot:
     radiographs: list[Radiograph]
     readings: list[Reading]
     several: list[Reading]
+    unreadable: list[Reading]
     read: int
     near_duplicates: int
 
@@ -49,6 +51,7 @@ def take_snapshot(connection: Connection, after: Head | None) -> LabelSnapshot:
     of, times = readings.c.radiograph_id, func.count()
     several = select(of, times).where(live).group_by(of).having(times > 1)
     many = {row[0]: row[1] for row in connection.execute(several)}
+    unread = select(of).distinct().where(live, readings.c.unreadable != "")
     all_live = connection.execute(select(times).select_from(readings).where(live)).scalar_one()
     pairs = select(func.count()).select_from(near_duplicates)
     return LabelSnapshot(
@@ -57,6 +60,7 @@ def take_snapshot(connection: Connection, after: Head | None) -> LabelSnapshot:
         radiographs=_radiographs(connection, changed),
         readings=_readings(connection, changed),
         several=_readings(connection, many),
+        unreadable=_readings(connection, connection.execute(unread).scalars().all()),
         read=all_live - sum(many.values()) + len(many),
         near_duplicates=connection.execute(pairs).scalar_one(),
     )

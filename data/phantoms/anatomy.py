@@ -154,17 +154,6 @@ def check(age_months: float, sex: str) -> None:
         raise InvalidInputError(f'A phantom\'s sex must be "female" or "male", not {sex!r}.')
 
 
-def ossified(age_months: float, sex: str) -> frozenset[str]:
-    """The centres that the median child of this bone age shows.
-
-    Raises:
-        InvalidInputError: See `check`.
-    """
-    check(age_months, sex)
-    column = SEXES.index(sex)
-    return frozenset(n for n, c in CENTRES.items() if age_months >= c.appears[column])
-
-
 def fused(age_months: float, sex: str) -> frozenset[str]:
     """The bones whose growth plate is closed in the median child of this bone age.
 

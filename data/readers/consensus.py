@@ -15,6 +15,7 @@ from data.domain import (
     TaskSpec,
     Value,
 )
+from data.readers.unreadable import is_unreadable
 
 
 def consensus(
@@ -30,7 +31,7 @@ def consensus(
     last. An adjudicator's values stand for the targets that the adjudicator read (of several the
     latest), whatever readers say. Where the source delivers a reference, the reference's values
     stand, whatever anybody says. A target that applies only when another has a given value is left
-    out where it has another.
+    out where it has another. A radiograph that cannot be read (`unreadable.py`) has no label.
 
     Args:
         radiographs: Those that may be labelled.
@@ -44,7 +45,7 @@ def consensus(
     live = live_readings(readings)
     settling = reader_keys(adjudicators)
     labelled = (
-        _unite(radiograph, live[radiograph.id], spec, settling)
+        label_of(radiograph, live[radiograph.id], spec, settling)
         for radiograph in sorted(radiographs, key=lambda radiograph: radiograph.id)
         if radiograph.id in live
     )
@@ -98,6 +99,8 @@ def consensus_values(
         spec: The task's targets.
         adjudicators: As `reader_keys` returns them.
     """
+    if is_unreadable(readings, adjudicators):
+        return {}
     settled = settled_values(readings, adjudicators)
     values: dict[str, Value] = {}
     for target in spec.targets:
@@ -118,17 +121,20 @@ def agrees(target: Target, one: Value, other: Value) -> bool:
     return abs(one - other) <= (target.tolerance or 0.0)
 
 
-def _time_and_reader(reading: Reading) -> tuple[object, str]:
-    return reading.read_at, reading.reader
-
-
-def _unite(
+def label_of(
     radiograph: Radiograph,
     readings: Sequence[Reading],
     spec: TaskSpec,
-    adjudicators: Collection[str],
+    adjudicators: Collection[str] = (),
 ) -> LabelledRadiograph:
-    """Unites readings that are sorted by time, one of each reader."""
+    """Unites the readings of one radiograph; without values where it has no label.
+
+    Args:
+        radiograph: The radiograph.
+        readings: As `live_readings` returns them.
+        spec: The task.
+        adjudicators: As `reader_keys` returns them.
+    """
     values = consensus_values(readings, spec, adjudicators)
     return LabelledRadiograph(
         radiograph=radiograph,
@@ -138,6 +144,10 @@ def _unite(
         reference=any(r.reader == REFERENCE_READER and r.values for r in readings),
         labelled_at=max(reading.read_at for reading in readings),
     )
+
+
+def _time_and_reader(reading: Reading) -> tuple[object, str]:
+    return reading.read_at, reading.reader
 
 
 def _centre(target: Target, given: Sequence[Value]) -> Value:
@@ -167,7 +177,7 @@ def _applicable(values: Mapping[str, Value], spec: TaskSpec) -> dict[str, Value]
 
 def _confirms(reading: Reading, values: Mapping[str, Value], spec: TaskSpec) -> bool:
     """Says whether everything that a reading says of these values agrees with them."""
-    return all(
+    return not reading.unreadable and all(
         agrees(target, reading.values[target.name], values[target.name])
         for target in spec.targets
         if target.name in values and target.name in reading.values

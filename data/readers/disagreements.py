@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from data.domain import LabelledRadiograph, Radiograph, Reading, Target, TaskSpec, Value
 from data.readers.consensus import (
     agrees,
-    consensus,
     consensus_values,
+    label_of,
     live_readings,
     reader_keys,
     settled_values,
 )
+from data.readers.unreadable import is_disputed
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +22,9 @@ class Disagreement:
     """A radiograph whose readers are beyond tolerance, and which nobody has settled.
 
     Attributes:
-        label: What a dataset version says of it meanwhile.
-        targets: The targets on which readings differ by more than their tolerance.
+        label: What a dataset version says of it meanwhile; without values it is in none.
+        targets: The targets on which readings differ by more than their tolerance; among them
+            `TaskSpec.unreadable` where some read what others cannot read.
         readings: All live readings, by time.
         spreads: Number target in dispute -> largest minus smallest reading, in its unit.
         spread: The largest of `spreads` in tolerances of its target; 0 where only choices differ.
@@ -48,7 +50,8 @@ def disagreements(
     two choices differ. That is stricter than `LabelledRadiograph.agreement`, which measures the
     distance to the consensus: every row whose agreement is below 1 is in dispute, unless it is
     settled, and some others are. A target is settled by a reference or an adjudicator who gives it.
-    Targets that the consensus leaves out (they do not apply) are in no dispute.
+    Targets that the consensus leaves out (they do not apply) are in no dispute. A radiograph that
+    some read and others cannot read is in dispute until an adjudicator has looked at it.
 
     Args:
         radiographs: Those that may be listed.
@@ -58,11 +61,11 @@ def disagreements(
     """
     live = live_readings(readings)
     disputes = _disputes(live, spec, adjudicators)
-    wanted = [radiograph for radiograph in radiographs if radiograph.id in disputes]
-    needed = [reading for radiograph in wanted for reading in live[radiograph.id]]
+    settling = reader_keys(adjudicators)
     found = [
-        _disagreement(row, live[row.radiograph.id], disputes[row.radiograph.id])
-        for row in consensus(wanted, needed, spec, adjudicators)
+        _disagreement(label_of(one, live[one.id], spec, settling), live[one.id], disputes[one.id])
+        for one in radiographs
+        if one.id in disputes
     ]
     return sorted(
         found, key=lambda one: (-one.spread, one.label.agreement, one.label.radiograph.id)
@@ -88,13 +91,15 @@ def disputed_targets(
     """
     if len(readings) < 2:
         return []
+    asked = spec.unreadable
+    aside = [asked] if asked is not None and is_disputed(readings, adjudicators) else []
     settled = settled_values(readings, adjudicators)
     open_targets = [target for target in spec.targets if target.name not in settled]
     disputed = [target for target in open_targets if _differ(target, _given(readings, target.name))]
     if not disputed:
-        return []
+        return aside
     values = consensus_values(readings, spec, adjudicators)
-    return [target for target in disputed if target.name in values]
+    return [*aside, *(target for target in disputed if target.name in values)]
 
 
 def _disputes(

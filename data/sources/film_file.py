@@ -35,6 +35,21 @@ class FilmFile:
     recorded: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class FilmImage:
+    """A file as an image that is not decoded yet.
+
+    Attributes:
+        payload: The image: the file itself, or the PNG that a DICOM file becomes.
+        id: See `FilmFile`.
+        recorded: See `FilmFile`.
+    """
+
+    payload: bytes
+    id: str
+    recorded: Mapping[str, str] = field(default_factory=dict)
+
+
 def read_film(path: Path, limits: ImageLimits = DEFAULT_LIMITS) -> FilmFile:
     """Reads a file: DICOM, if it begins so, or else an image as `data.images.decoding` reads them.
 
@@ -46,11 +61,30 @@ def read_film(path: Path, limits: ImageLimits = DEFAULT_LIMITS) -> FilmFile:
             payload = file.read(limits.max_bytes + 1)
     except OSError as error:
         raise ImageError(f"The file cannot be read: {error.strerror or error}.") from error
+    return film_of(payload, limits)
+
+
+def film_of(payload: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> FilmFile:
+    """Reads a file's bytes, as `read_film` does.
+
+    Raises:
+        ImageError: They are refused; the sentence says why.
+    """
+    image = image_of(payload, limits)
+    return FilmFile(decode(image.payload, limits), image.id, image.recorded)
+
+
+def image_of(payload: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> FilmImage:
+    """Returns the image that a file would be in the pool; one that is no DICOM is not looked at.
+
+    Raises:
+        ImageError: The DICOM file is refused; the sentence says why.
+    """
     recorded: Mapping[str, str] = {}
     if is_dicom(payload):
         recorded = {name: str(v) for name, v in values_of(read_header(payload, limits)).items()}
         payload = to_image(payload, _NOT_KEPT, limits).payload
-    return FilmFile(decode(payload, limits), content_id(payload), recorded)
+    return FilmImage(payload, content_id(payload), recorded)
 
 
 def looks_like_dicom(path: Path) -> bool:

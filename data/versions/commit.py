@@ -45,7 +45,7 @@ from data.versions.shards import (
     shard_name,
     shard_names,
 )
-from data.versions.tags import read_tag, set_tag, version_number
+from data.versions.tags import next_number, read_tag, set_tag
 from data.versions.tally import Tally
 from data.versions.tally_file import read_tally, write_tally
 from data.versions.text import read_trailers
@@ -85,7 +85,7 @@ class Committer:
                 no label, or git or DVC failed.
             StorageError: The disk is full.
         """
-        number = version_number(latest) + 1 if latest else 1
+        number = next_number(self.git, latest)
         shards = Shards(self.git.root)
         there = shards.find({row.radiograph.id for row in state.labelled})
         missing = [row.radiograph for row in state.labelled if row.radiograph.id not in there]

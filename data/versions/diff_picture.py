@@ -26,6 +26,7 @@ TILE = 220
 
 _TOP, _ROW, _HEADING, _ABOVE, _BELOW = 3.6, 2.5, 0.45, 0.4, 0.2
 """Inches: the distribution, a row of films, their heading, the words above and below a film."""
+_WIDTH, _DPI = 13, 110
 _BEFORE, _AFTER = "#8a8f98", "#3f8fd0"
 
 
@@ -50,10 +51,9 @@ def diff_picture(
 
     versions, tables = (pair.old, pair.new), (pair.before, pair.after)
     films = _films(changed.corrections)
-    rows = math.ceil(len(films) / COLUMNS)
-    heights = [_TOP, *([_ROW * rows + _HEADING] if films else [])]
+    rows, heights = _rows_and_heights(films)
     # Placed by hand: to let matplotlib find a layout takes as long as to draw all of it.
-    figure = Figure(figsize=(13, sum(heights)), dpi=110)
+    figure = Figure(figsize=(_WIDTH, sum(heights)), dpi=_DPI)
     parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
     _distribution(parts[0], spec, versions, tables)
     parts[0].subplots_adjust(left=0.06, right=0.98, bottom=0.17, top=0.78, wspace=0.06)
@@ -63,6 +63,18 @@ def diff_picture(
         shown = "" if len(films) == _corrected(changed) else f"{len(films)} of "
         parts[1].suptitle(f"{shown}{_corrected(changed)} corrected, old → new", fontsize=11)
     return figure
+
+
+def picture_size(changed: VersionDiff) -> tuple[int, int]:
+    """Returns width and height of the picture in pixels, before it is drawn."""
+    _, heights = _rows_and_heights(_films(changed.corrections))
+    return _WIDTH * _DPI, int(sum(heights) * _DPI)
+
+
+def _rows_and_heights(films: Sequence[Sequence[Correction]]) -> tuple[int, list[float]]:
+    """Returns the rows of films, and the inches of the distribution and of the films, if any."""
+    rows = math.ceil(len(films) / COLUMNS)
+    return rows, [_TOP, *([_ROW * rows + _HEADING] if films else [])]
 
 
 def _corrected(changed: VersionDiff) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from data.domain import LabelledRadiograph, TaskSpec
@@ -44,6 +44,7 @@ class LabelState:
         rules: What made the labels out of readings; see `rules.py`.
         noise: How far readers agree; None: it was not looked at.
         near_duplicates: Pairs of radiographs that look alike; None: they were not looked for.
+        unreadable: Reason -> radiographs that cannot be read and so have no label.
     """
 
     labelled: Sequence[LabelledRadiograph]
@@ -54,6 +55,7 @@ class LabelState:
     rules: str = ""
     noise: LabelNoise | None = None
     near_duplicates: int | None = None
+    unreadable: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +191,9 @@ def draft_version(
     columns = (before.names, labels.names)
     rows = {split: count for (split,), count in tally.counts["split",].items()}
     changed = diff_rows(change.before, change.after, columns, rows, spec)
-    report = dataset_report(spec, tally, facts, state.noise, changed, state.near_duplicates)
+    report = dataset_report(
+        spec, tally, facts, state.noise, changed, state.near_duplicates, state.unreadable
+    )
     texts = {
         LABELS: labels.text,
         SPLITS: splits,

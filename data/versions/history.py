@@ -7,11 +7,13 @@ from pathlib import Path
 from data.domain import DatasetVersion, Example, Split, TaskSpec
 from data.errors import NotFoundError
 from data.pool import pool_path
-from data.versions.draft import LABELS
+from data.versions.attempt import is_under_way
+from data.versions.draft import LABELS, SPLITS
 from data.versions.git_calls import Git
 from data.versions.table import LabelTable
 from data.versions.tags import describe_version, read_tag, version_names
 from data.versions.text import Row, read_trailers, row_values
+from data.versions.work_tree import hand_edits
 
 LEAST_WEIGHT = 0.25
 """Weight of a label on which its readers do not agree at all: it still says something."""
@@ -96,9 +98,24 @@ class VersionHistory:
                 values=row_values(row, self.spec),
                 split=Split(row["split"]),
                 weight=max(float(row["agreement"] or 1), LEAST_WEIGHT),
+                patient=row["patient"],
             )
             for row in self.rows(version)
         ]
+
+    def edited_by_hand(self) -> str:
+        """Says that somebody changed the tables on the branch after the latest version.
+
+        That is no error: the ledger is the truth, and the next version is written from it.
+        """
+        latest = self.latest()
+        edits = hand_edits(self._git, latest) if latest else ""
+        if not edits or is_under_way(self.root):  # A version's commit is there before its tag.
+            return ""
+        return (
+            f"{LABELS} or {SPLITS} was changed by hand in commit {edits}: the next version takes "
+            "that back, because labels are changed in Label Studio."
+        )
 
     def _opened(self, version: str) -> Git:
         if not self._exists():

@@ -55,6 +55,7 @@ def _reading(event: Event) -> Reading:
             origin=facts["origin"],
             withdrawn=facts["withdrawn"],
             lead_time_s=facts["lead_time_s"],
+            unreadable=facts.get("unreadable", ""),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise LedgerError(f"The ledger is broken: event {event.seq} is no reading.") from error

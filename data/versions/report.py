@@ -28,6 +28,7 @@ def dataset_report(
     noise: LabelNoise | None = None,
     changed: VersionDiff | None = None,
     near_duplicates: int | None = None,
+    unreadable: Mapping[str, int] | None = None,
 ) -> str:
     """Writes `DATASET.md`.
 
@@ -38,6 +39,7 @@ def dataset_report(
         noise: How far readers agree; None: it was not looked at.
         changed: Against the version before, or against nothing; None: only the counts are told.
         near_duplicates: Pairs of radiographs that look alike; None: they were not looked for.
+        unreadable: Reason -> radiographs that cannot be read and so have no label.
     """
     sections = [
         f"# {spec.title}: dataset {facts.name}\n",
@@ -46,6 +48,7 @@ def dataset_report(
         f"hash `{facts.ledger_head[1]}`.\n",
         "## Size\n",
         _size(tally, facts, near_duplicates),
+        *_unreadable(unreadable or {}),
         "## Splits\n",
         _split_table(spec, tally),
         "## Sources\n",
@@ -98,6 +101,17 @@ def _size(tally: Tally, facts: VersionFacts, near_duplicates: int | None) -> str
             "a pair are in one split."
         )
     return text + "\n"
+
+
+def _unreadable(reasons: Mapping[str, int]) -> list[str]:
+    if not reasons:
+        return []
+    count = sum(reasons.values())
+    told = ", ".join(f"{reason} {reasons[reason]}" for reason in sorted(reasons))
+    films = (
+        "radiograph cannot be read and is" if count == 1 else "radiographs cannot be read and are"
+    )
+    return [f"{count} {films} not in `labels.csv`: {told}.\n"]
 
 
 def _split_table(spec: TaskSpec, tally: Tally) -> str:

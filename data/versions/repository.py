@@ -7,7 +7,7 @@ lock either finds the tag, or puts everything back to where it was and starts ov
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -28,7 +28,7 @@ from data.versions.start import BRANCH, start_repository
 from data.versions.tags import read_tag, version_names
 from data.versions.text import instant, read_trailers
 from data.versions.tidying import tidy
-from data.versions.work_tree import find_hindrance, go_to_branch, hand_edits
+from data.versions.work_tree import find_hindrance, go_to_branch
 from data.writer_lock import writer_lock
 
 LOCK_WAIT_S = 120.0
@@ -140,18 +140,6 @@ class DatasetRepository(VersionHistory):
             )
         return self._remote(self._git).unpushed(version)
 
-    def edited_by_hand(self) -> str:
-        """Says that somebody changed the tables on the branch after the latest version.
-
-        That is no error: the ledger is the truth, and the next version is written from it.
-        """
-        latest = self.latest()
-        edits = hand_edits(self._git, latest) if latest else ""
-        return edits and (
-            f"{LABELS} or {SPLITS} on {self.branch} was changed by hand in commit {edits}: the "
-            "next version takes that back, because labels are changed in Label Studio."
-        )
-
     def base(self, rules: str) -> Base | None:
         """Returns the version that the next one can be written against.
 
@@ -185,6 +173,7 @@ class DatasetRepository(VersionHistory):
         rules: str = "",
         noise: LabelNoise | None = None,
         near_duplicates: int | None = None,
+        unreadable: Mapping[str, int] | None = None,
     ) -> DatasetVersion | Proposal:
         """Commits the labels as a new version, or proposes it, wholly or not at all.
 
@@ -205,6 +194,7 @@ class DatasetRepository(VersionHistory):
             rules: What made the labels; see `base`.
             noise: How far readers agree, for `DATASET.md`.
             near_duplicates: Pairs of radiographs that look alike, for `DATASET.md`.
+            unreadable: Reason -> radiographs that cannot be read, for `DATASET.md`.
 
         Raises:
             VersionError: A patient would be in two splits, an image is not in the pool, somebody
@@ -221,6 +211,7 @@ class DatasetRepository(VersionHistory):
             rules=rules,
             noise=noise,
             near_duplicates=near_duplicates,
+            unreadable=unreadable or {},
         )
         self.initialise()
         with self._writing() as git:

@@ -12,6 +12,10 @@ from data.versions.git_calls import Git
 from data.versions.text import instant, read_trailers
 
 _VERSION = re.compile(r"v(\d{4,9})", re.ASCII)
+_OURS = re.compile(
+    r"^(v\d{4,9}) tag\n(?:[A-Z][A-Za-z-]+: .*\n)*?Ledger-Head: ", re.ASCII | re.MULTILINE
+)
+"""A line of a version's tag, and its trailers as far as the one that no other tag has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +45,19 @@ def version_number(name: str) -> int:
 
 
 def version_names(git: Git) -> list[str]:
-    """Returns the names of all versions, oldest first."""
-    names = git.run("tag", "--list", "v*").split()
-    return sorted((name for name in names if _VERSION.fullmatch(name)), key=version_number)
+    """Returns the names of all versions, oldest first; people's own tags are not among them."""
+    form = "%(refname:lstrip=2) %(objecttype)%0a%(contents:trailers)"
+    told = git.run("for-each-ref", f"--format={form}", "refs/tags/v*")
+    return sorted(_OURS.findall(told), key=version_number)
+
+
+def next_number(git: Git, latest: str | None) -> int:
+    """Returns the number of the version after `latest`; one that a person's tag has is left out."""
+    taken = set(git.run("tag", "--list", "v*").split())
+    number = version_number(latest) + 1 if latest else 1
+    while version_name(number) in taken:
+        number += 1
+    return number
 
 
 def read_tag(git: Git, version: str) -> VersionTag:

@@ -94,7 +94,9 @@ def verify(
     """
     git = Git(repository.root, _READER)
     broken = [*_chain(ledger)]
-    found = [*_git(git), *broken]
+    edited = repository.edited_by_hand()
+    found = [*_git(git), *_gone(repository, ledger), *broken]
+    found += [Finding("", edited, broken=False)] if edited else []
     sound: list[_Version] = []
     images = ImageCheck(git, repository.pool, quick, tick)
     for name in versions:
@@ -120,6 +122,17 @@ def _git(git: Git) -> Iterator[Finding]:
         git.run("fsck", "--strict", "--no-dangling", "--no-progress")
     except (VersionError, StorageError) as error:
         yield Finding("", f"{error} Restore the repository from a clone of it.")
+
+
+def _gone(repository: VersionHistory, ledger: Ledger) -> Iterator[Finding]:
+    there = set(repository.versions())
+    for version in ledger.versions():
+        if version.name not in there:
+            yield Finding(
+                version.name,
+                "The ledger knows it, but its tag is gone or another one: restore the repository "
+                "from a clone of it.",
+            )
 
 
 def _chain(ledger: Ledger) -> Iterator[Finding]:

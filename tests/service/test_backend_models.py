@@ -259,7 +259,7 @@ def test_an_image_that_is_sent_gets_the_answer_of_the_pool(stack: Stack) -> None
     path = stack.settings.pool / radiograph.path
     stack.ask()
 
-    form = {"image": ("hand.png", path.read_bytes())}
+    form = {"file": ("hand.png", path.read_bytes())}
     answer = requests.post(f"{stack.url}/api/predict", files=form, auth=AUTH, timeout=30).json()
 
     with Ledger.open(stack.settings.ledger) as ledger:

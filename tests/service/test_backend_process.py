@@ -30,10 +30,12 @@ from numpy.typing import NDArray
 
 from data.domain import Prediction, Radiograph
 from data.errors import ModelError
+from data.images.preparation import Preparation
 from data.ledger.ledger import Ledger
 from ml_backend.app import create_app
 from ml_backend.logs import configure_logging
 from ml_backend.metrics import shared_counters
+from ml_backend.model_ports import Known, Squares
 from ml_backend.services import Services
 from ml_backend.serving import ModelServer
 from tests.unit.ml_backend.fakes import (
@@ -48,6 +50,7 @@ from tests.unit.ml_backend.fakes import (
 from workers import assembly
 from workers.overview import overview
 from workers.settings import Settings
+from workers.standards import Standards
 
 pytestmark = pytest.mark.service
 
@@ -90,6 +93,9 @@ class SlowPredictor:
 
     spec_name = SPEC.name
     needs_mask = False
+    preparations = (Preparation(16),)
+    known_input = None
+    films_together = 4
 
     def __init__(self, path: Path) -> None:
         model = json.loads(path.read_text())
@@ -98,8 +104,18 @@ class SlowPredictor:
         self._seconds: float = model["seconds"]
         self._busy = path.parent / "busy"
 
-    def predict_images(
-        self, images: Sequence[NDArray[np.uint8]], ids: Sequence[str]
+    def be_quick_with_few(self) -> None:
+        pass
+
+    def mask_file(self, radiograph_id: str) -> Path | None:
+        return None
+
+    def prepared(self, image: NDArray[np.uint8], radiograph_id: str) -> Squares:
+        (self._busy.parent / f"film-{radiograph_id}").touch()
+        return (image,)
+
+    def predict_prepared(
+        self, films: Sequence[Squares], ids: Sequence[str], known: Sequence[Known] | None = None
     ) -> list[Prediction]:
         if ids != ["trial"]:
             self._busy.touch()
@@ -132,6 +148,8 @@ def create_test_app() -> Flask:
         reconcile=lambda reason: None,
         project=lambda: 3,
         overview=lambda: overview(settings, ledger),
+        standards=lambda: Standards((), 0.0),
+        signed_in=lambda cookie: False,
     )
     return create_app(services=services)
 
@@ -339,6 +357,28 @@ def test_sigterm_lets_requests_under_way_end(one: Running) -> None:
     asking.join()
 
     assert "result" in answers[0]["results"][0]
+    assert one.process.wait(20) == 0
+
+
+def test_sigterm_lets_every_film_that_waits_be_answered(one: Running) -> None:
+    one.registry.put("v1", 10.0, seconds=0.4)
+    one.registry.promote("v1")
+    wait_until(lambda: one.processes_serving("v1") == 1, 10)
+    answers: list[dict[str, Any]] = []
+    parts = [one.radiographs[start : start + 2] for start in range(0, RADIOGRAPHS, 2)]
+    threads = [
+        threading.Thread(target=lambda part=part: answers.append(one.predict(part)))  # type: ignore[misc]
+        for part in parts
+    ]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: len(list(one.registry.root.glob("film-[0-9a-f]*"))) == RADIOGRAPHS, 10)
+
+    one.process.send_signal(signal.SIGTERM)
+    for thread in threads:
+        thread.join()
+
+    assert [len([r for r in a["results"] if "result" in r]) for a in answers] == [2] * len(parts)
     assert one.process.wait(20) == 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,22 @@ def test_only_what_was_read_since_is_looked_at(
     assert len(ledger.last.radiographs) == 2
     assert (committed.version.name, committed.version.labels) == ("v0002", 5)
     assert committed.seen == ledger.last.head[0]
+    assert_sound(repository)
+
+
+def test_a_film_that_cannot_be_read_leaves_the_table_and_is_counted(
+    tmp_path: Path, ledger: WatchedLedger, repository: DatasetRepository
+) -> None:
+    (before,) = (r for r in ledger.readings() if r.values["age_months"] == 2.0)
+    later = NOON + timedelta(days=1)
+    ledger.record_readings([replace(before, values={}, unreadable="exposure", read_at=later)])
+
+    committed = commit_current(ledger, repository, SPEC, "one cannot be read")
+
+    assert committed.version.name == "v0002"
+    assert before.radiograph_id not in {row["id"] for row in repository.rows("v0002")}
+    report = shell(repository.root, "git", "show", "v0002:DATASET.md")
+    assert "1 radiograph cannot be read and is not in `labels.csv`: exposure 1." in report
     assert_sound(repository)
 
 

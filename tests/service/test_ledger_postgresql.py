@@ -7,6 +7,8 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ import pytest
 from data.errors import LedgerError
 from data.ledger.chain import read_head
 from data.ledger.events import EventKind
+from data.ledger.figures import Asked
 from data.ledger.ledger import Ledger
 from tests.support import missing
 from tests.unit.data.ledger_cases import (
@@ -23,6 +26,7 @@ from tests.unit.data.ledger_cases import (
     radiograph_id,
     start_script,
 )
+from tests.unit.workers.loop_ledger import CHAMPION_VERSION, NOON, PROJECT, LoopLedger, fill
 
 pytestmark = pytest.mark.service
 
@@ -105,6 +109,19 @@ def test_radiographs_readings_and_predictions_come_back_as_they_were_recorded(ur
         assert ledger.latest_prediction(radiograph_id(1)) == a_prediction()
         assert ledger.changed_radiographs(1) == 1
         assert ledger.verify_chain() == 2
+
+
+def test_the_figures_are_those_of_sqlite(url: str, tmp_path: Path) -> None:
+    found = []
+    for address in (url, f"sqlite:///{tmp_path / 'ledger.db'}"):
+        with Ledger.open(address) as ledger:
+            fill(LoopLedger(ledger, address), films=40, labelled=24)
+            since = NOON - timedelta(days=1)
+            found.append(ledger.figures(Asked(CHAMPION_VERSION, "", PROJECT, 30, since, 10)))
+
+    on_postgresql, on_sqlite = (replace(one, lead_times=sorted(one.lead_times)) for one in found)
+    assert on_postgresql == on_sqlite
+    assert len(on_sqlite.champion) == 10
 
 
 def test_a_writer_that_waits_too_long_for_another_says_so_and_readers_go_on(url: str) -> None:

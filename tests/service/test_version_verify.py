@@ -269,6 +269,35 @@ def test_a_tag_that_names_no_event_is_found(home: Path) -> None:
     assert "Its tag lacks what a version states" in found.sentence
 
 
+def test_tables_that_were_changed_after_the_latest_version_are_told_and_not_broken(
+    home: Path,
+) -> None:
+    root = open_repository(home).root
+    (root / "labels.csv").write_text((root / "labels.csv").read_text().replace(",70,", ",170,"))
+    shell(root, "git", *ADA, "commit", "-q", "-am", "I know better")
+
+    (found,) = findings(home)
+
+    assert "was changed by hand in commit" in found.sentence
+    assert not found.broken
+
+
+@pytest.mark.parametrize("again", [(), ("v0002",)], ids=["gone", "another"])
+def test_a_version_of_the_ledger_whose_tag_is_not_ours_is_found(
+    home: Path, again: tuple[str, ...]
+) -> None:
+    root = open_repository(home).root
+    with Ledger.open(f"sqlite:///{home / 'ledger.db'}") as ledger:
+        ledger.add_version(open_repository(home).describe("v0002"))
+    shell(root, "git", "tag", "-d", "v0002")
+    for name in again:
+        shell(root, "git", "tag", name)
+
+    found = [item for item in findings(home) if item.version == "v0002"]
+
+    assert "its tag is gone or another one" in found[0].sentence
+
+
 def test_an_object_of_git_that_is_gone_keeps_nothing_else_from_being_checked(home: Path) -> None:
     # Given that the list of the third version's images is gone
     root = home / "dataset"

@@ -34,6 +34,8 @@ from tests.unit.data.dataset_cases import HEAD, NOON, SPEC
 
 pytestmark = pytest.mark.service
 
+ADA = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org")
+
 
 @pytest.fixture(scope="session")
 def first_version(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -203,6 +205,7 @@ def test_examples_lead_to_the_images_in_the_pool(home: Path) -> None:
         assert content_id(example.path.read_bytes()) == example.radiograph_id
         assert example.values == by_id[example.radiograph_id].values
         assert example.split is by_id[example.radiograph_id].radiograph.split
+        assert example.patient == by_id[example.radiograph_id].radiograph.patient
 
 
 def test_the_split_is_stored_and_its_proof_holds_in_every_version(home: Path) -> None:
@@ -224,11 +227,31 @@ def test_a_version_that_does_not_exist_is_not_found(home: Path, name: str) -> No
 
 def test_the_latest_version_is_the_highest_number_and_not_the_last_by_name(home: Path) -> None:
     repository = open_repository(home)
+    message = shell(repository.root, "git", "tag", "--list", "--format=%(contents)", "v0001")
     for name in ("v10000", "v9999", "v0002-draft", "version"):
-        shell(repository.root, "git", "tag", name, "v0001^{}")
+        shell(repository.root, "git", *ADA, "tag", "-a", "-m", message, name, "v0001^{}")
 
     assert repository.versions() == ["v0001", "v9999", "v10000"]
     assert repository.latest() == "v10000"
+
+
+@pytest.mark.parametrize(
+    "options", [(), ("-a", "-m", "Of the paper")], ids=["lightweight", "annotated"]
+)
+def test_a_tag_that_a_person_made_is_no_version(home: Path, options: tuple[str, ...]) -> None:
+    repository = open_repository(home)
+    shell(repository.root, "git", *ADA, "tag", *options, "v2024")
+
+    assert repository.versions() == ["v0001"]
+    assert commit(repository, some_labels(home, 4)).name == "v0002"
+
+
+def test_a_number_that_a_persons_tag_has_is_left_out(home: Path) -> None:
+    repository = open_repository(home)
+    shell(repository.root, "git", *ADA, "tag", "v0002")
+
+    assert commit(repository, some_labels(home, 4)).name == "v0003"
+    assert repository.versions() == ["v0001", "v0003"]
 
 
 def test_a_workspace_without_repository_has_no_version(tmp_path: Path) -> None:

@@ -12,13 +12,12 @@ import requests
 from rich.console import Console
 
 from carpal.filling import phantoms
-from carpal.free_ports import with_new_ports
 from carpal.side_workspace import fill_with_truths, side_workspace
 from carpal.simulated_reader import SimulatedReader
 from carpal.up import running_stack
 from data.ledger.ledger import Ledger
 from labeling_config.codec import task_data
-from tests.support import missing
+from tests.support import missing, with_new_ports
 from workers.assembly import label_studio, open_ledger, pool, task
 from workers.bootstrap import connect
 from workers.overview import overview
@@ -51,8 +50,9 @@ class Workbench:
 
     def _state(self) -> str:
         view = overview(self.settings, self.ledger)
+        attention = " ".join(notice.sentence for notice in view.attention)
         runs = "; ".join(f"{r.id} {r.state} {r.stage} {r.error}" for r in view.runs)
-        return f"{view.training} Runs: {runs}. Attention: {' '.join(view.attention)}"
+        return f"{view.training} Runs: {runs}. Attention: {attention}"
 
     def radiograph_of(self, task_id: int) -> str:
         """Returns the radiograph that a Label Studio task shows."""

@@ -192,7 +192,7 @@ def test_a_label_submitted_while_the_backend_is_dead_is_not_lost(workbench: Work
     state = workbench.reader.client.next_task(workbench.project)
     assert state is not None
 
-    for process in processes(" ml_backend.app:create_app() "):
+    for process in processes(" ml_backend.server:create_server() "):
         process.kill()
     workbench.reader.label_tasks(
         [(state.task_id, workbench.radiograph_of(state.task_id))], lambda: None

@@ -47,6 +47,7 @@ def answer(
     device: torch.device,
     known: Sequence[Mapping[str, str]] | None = None,
     views: Sequence[View] = AS_IT_IS,
+    few: Sequence[int] = (),
 ) -> Answers:
     """Asks every member and takes the mean.
 
@@ -57,6 +58,7 @@ def answer(
         device: Where the networks are.
         known: (N,) target -> value that is known before; None: nothing.
         views: What each member's answer is the mean of.
+        few: For each member, films that pass it together where there are few; empty: as always.
 
     Raises:
         InvalidInputError: What is known is not one of the target's choices.
@@ -65,8 +67,10 @@ def answer(
     target = card.input_target
     fed = None if known is None or target is None else encode_known(target, known)
     answers = [
-        run(part.network, card.heads(member), films, device, fed, views)
-        for part, member, films in zip(parts, card.members, squares, strict=True)
+        run(part.network, card.heads(member), films, device, fed, views, step)
+        for part, member, films, step in zip(
+            parts, card.members, squares, few or [0] * len(parts), strict=True
+        )
     ]
     distances = np.stack(
         [

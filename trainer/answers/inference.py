@@ -23,6 +23,17 @@ gets the same answer alone and among others (on the same hardware and library ve
 """
 
 
+def chunk_of(device: torch.device) -> int:
+    """Returns how many images pass the network together on a device."""
+    return CHUNK.get(device.type, CHUNK["cpu"])
+
+
+FEW = 4
+"""So many images at most pass the backbone in smaller steps, where these change no bit."""
+STEPS = (1, 2)
+"""Smaller steps that are tried out."""
+
+
 def run(
     network: Network,
     heads: Sequence[Head],
@@ -30,6 +41,7 @@ def run(
     device: torch.device,
     known: NDArray[np.float32] | None = None,
     views: Sequence[View] = AS_IT_IS,
+    few: int = 0,
 ) -> RawOutputs:
     """Computes the raw outputs of every square.
 
@@ -40,20 +52,56 @@ def run(
         device: Where the network lives.
         known: (N, choices) as `targets.encode_known` makes it; None: nothing is known.
         views: What the answer is the mean of.
+        few: Images that pass the backbone together where there are `FEW` at most; see
+            `steady_step`. 0: as many as always.
 
     Raises:
         ModelError: An output is not finite.
     """
     network.eval()
-    size = CHUNK.get(device.type, CHUNK["cpu"])
+    size = chunk_of(device)
     parts = []
     with torch.inference_mode():
         for start in range(0, max(len(squares), 1), size):
             rows = slice(start, start + size)
-            chunk = _filled(squares[rows], size)
+            count = len(squares[rows])
+            step = few if few and 0 < count <= FEW else size
+            chunk = _filled(squares[rows], -(-max(count, 1) // step) * step)
             told = None if known is None else _filled(known[rows], size)
-            parts.append(_chunk(network, heads, chunk, told, device, views))
+            parts.append(_chunk(network, heads, chunk, told, device, views, step))
     return _cut(_joined(parts), len(squares))
+
+
+def steady_step(network: Network, side: int, device: torch.device) -> int:
+    """Returns how few images may pass the backbone together without a bit of theirs changing.
+
+    Tried out on noise: the order that a library sums in depends on the shapes, and never on the
+    values. The heads always get full chunks: theirs are small matrices, whose order does change.
+
+    Args:
+        network: On `device`; it is put into evaluation mode.
+        side: Of the squares, pixels.
+        device: Where the network lives.
+    """
+    network.eval()
+    size = chunk_of(device)
+    noise = torch.Generator().manual_seed(0)
+    pixels = torch.rand(size, 1, side, side, generator=noise).to(device)
+    with torch.inference_mode():
+        whole = network.embed(pixels)
+        for step in STEPS:
+            if torch.equal(_features(network, pixels, step, size), whole):
+                return step
+    return size
+
+
+def _features(network: Network, pixels: Tensor, step: int, size: int) -> Tensor:
+    """Returns (size, F) features of up to `size` images; those of absent images are 0."""
+    parts = [network.embed(pixels[i : i + step]) for i in range(0, len(pixels), step)]
+    features = torch.cat(parts)
+    padded = features.new_zeros(size, *features.shape[1:])
+    padded[: len(features)] = features
+    return padded
 
 
 def choose_device(name: str) -> torch.device:
@@ -77,12 +125,14 @@ def _chunk(
     known: Tensor | None,
     device: torch.device,
     views: Sequence[View],
+    step: int,
 ) -> RawOutputs:
     pixels = squares.to(device).unsqueeze(1).float() / 255
     told = None if known is None else known.to(device)
     answers = []
     for view in views:
-        outputs = network(show(pixels, view), told)
+        features = _features(network, show(pixels, view), step, chunk_of(device))
+        outputs = network.tell(features, told)
         groups = [group.cpu().numpy() for group in outputs.heads]
         answers.append(to_units(heads, groups, outputs.features.cpu().numpy()))
     return mean_of_views(answers)

@@ -47,7 +47,8 @@ class ChoiceBandScore:
         cases: Cases in it.
         accuracy: Share of right answers.
         accuracy_ci95: Its 95 % bootstrap interval.
-        balanced_accuracy: As of `ChoiceScore`; this and the rest: not a number below `FEW` cases.
+        balanced_accuracy: As of `ChoiceScore`; this and the rest: not a number below `FEW` cases,
+            or where all of them have one true choice.
         auroc: As of `ChoiceScore`.
         auroc_ci95: As of `ChoiceScore`.
         f1: As of `ChoiceScore`.
@@ -83,6 +84,9 @@ class ChoiceScore:
         f1: Mean of the F1 scores of the choices that are true or answered somewhere (macro).
         ece: Expected calibration error of the answers' probabilities (Guo et al. 2017, eq. 3).
         bands: The same by bands of the truth.
+        log_loss_ci95: 95 % bootstrap interval of the log loss over cases.
+        baseline_log_loss: Log loss of whoever always tells how frequent each choice is among the
+            training labels.
     """
 
     cases: int
@@ -96,6 +100,8 @@ class ChoiceScore:
     f1: float = math.nan
     ece: float = math.nan
     bands: tuple[ChoiceBandScore, ...] = ()
+    log_loss_ci95: tuple[float, float] = UNKNOWN
+    baseline_log_loss: float = math.nan
 
 
 def score_choice(
@@ -111,12 +117,12 @@ def score_choice(
     """
     told = answers(chances)
     right = np.asarray([t == u for t, u in zip(truth, told, strict=True)], np.float64)
-    of_truth = [p.get(t, 0.0) for t, p in zip(truth, chances, strict=True)]
-    losses = [-math.log(max(p, LOWEST_PROBABILITY)) for p in of_truth]
+    losses = _log_losses(truth, chances)
     recalls = [
         mean(right[np.asarray([t == choice for t in truth], bool)]) for choice in sorted(set(truth))
     ]
     usual = Counter(labels).most_common(1)
+    frequent = {choice: count / len(labels) for choice, count in Counter(labels).items()}
     area, area_interval = auroc(truth, _columns(chances, choices), choices)
     return ChoiceScore(
         cases=len(truth),
@@ -129,6 +135,8 @@ def score_choice(
         auroc_ci95=area_interval,
         f1=_f1(truth, told),
         ece=_calibration_error(reliability(truth, chances)),
+        log_loss_ci95=mean_interval(losses),
+        baseline_log_loss=mean(_log_losses(truth, [frequent] * len(truth))) if usual else math.nan,
     )
 
 
@@ -137,7 +145,7 @@ def score_choice_band(
 ) -> ChoiceBandScore:
     """Scores the predicted choices of one band; arguments as of `score_choice`."""
     score = score_choice(truth, chances, (), choices)
-    if score.cases < FEW:
+    if score.cases < FEW or len(set(truth)) == 1:
         return ChoiceBandScore(name, score.cases, score.accuracy, score.accuracy_ci95)
     return ChoiceBandScore(
         name=name,
@@ -184,6 +192,12 @@ def reliability(
         ConfidenceBin(int(inside.sum()), mean(confidence[inside]), mean(right[inside]))
         for inside in (number == i for i in np.unique(number))
     ]
+
+
+def _log_losses(truth: Sequence[str], chances: Chances) -> Numbers:
+    """Returns (n,) negative natural logarithms of the probability of the truth."""
+    of_truth = [p.get(t, 0.0) for t, p in zip(truth, chances, strict=True)]
+    return -np.log(np.maximum(np.asarray(of_truth, np.float64), LOWEST_PROBABILITY))
 
 
 def _calibration_error(bins: Sequence[ConfidenceBin]) -> float:

@@ -15,18 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.domain import Prediction, Target, TaskSpec, Value
-from trainer.evaluation.bands import bands_of
+from trainer.evaluation.bands import judged_bands
 from trainer.evaluation.bootstrap import mean_interval
+from trainer.evaluation.case_errors import case_errors, judged_by_both
 from trainer.evaluation.choice_scores import ChoiceScore
-from trainer.evaluation.judging import (
-    Truths,
-    is_judged,
-    judge_choice,
-    judge_number,
-    numbers_of,
-)
+from trainer.evaluation.judging import Truths, judge_choice, judge_number
 from trainer.evaluation.scores import NumberScore, mean
-from trainer.inputs.targets import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +28,7 @@ class Evaluation:
     """How good a model is on a set of cases.
 
     Attributes:
-        primary: The number target that the gate judges by.
+        primary: The target that the gate judges by.
         numbers: Score of each number target.
         choices: Score of each choice target.
         missing: Cases with a truth that got no prediction.
@@ -46,14 +40,19 @@ class Evaluation:
     missing: int
 
     @property
-    def main(self) -> NumberScore:
+    def score(self) -> NumberScore | ChoiceScore:
         """Score of the primary target."""
-        return self.numbers[self.primary]
+        return self.numbers.get(self.primary) or self.choices[self.primary]
 
     @property
     def cases(self) -> int:
         """Cases of the primary target."""
-        return self.main.cases
+        return self.score.cases
+
+    @property
+    def main(self) -> NumberScore:
+        """Score of the primary target, which has to be a number; so for the figures below."""
+        return self.numbers[self.primary]
 
     @property
     def mae(self) -> float:
@@ -72,7 +71,7 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """Returns it for JSON: the primary target's score, then everything by target."""
-        every = {**(asdict(self.main) if self.primary in self.numbers else {}), **asdict(self)}
+        every = {**asdict(self.score), **asdict(self)}
         every["accuracy"] = {name: score.accuracy for name, score in self.choices.items()}
         return {key: _plain(value) for key, value in every.items()}
 
@@ -81,7 +80,8 @@ class Evaluation:
 class Difference:
     """What the new model does worse than the champion, over the same cases.
 
-    Of a number it is the absolute error, of a choice the share of wrong answers.
+    Of a number it is the absolute error, of a choice the share of wrong answers; of the gate's
+    target whatever its rule says (`GateRule.metric`).
 
     Attributes:
         name: `all`, or see `Band.name`.
@@ -103,15 +103,15 @@ class Comparison:
     Attributes:
         overall: Over all cases.
         bands: Within each band of the truth.
-        new_mae: The new model's mean absolute error over the cases that both answered.
-        champion_mae: The champion's.
+        new_error: The new model's mean error over the cases that both answered.
+        champion_error: The champion's.
         choices: Choice target -> difference in the share of wrong answers.
     """
 
     overall: Difference
     bands: tuple[Difference, ...]
-    new_mae: float
-    champion_mae: float
+    new_error: float
+    champion_error: float
     choices: Mapping[str, Difference] = field(default_factory=dict)
 
     @property
@@ -174,18 +174,13 @@ def compare(
         truths: The cases; those that both models answered count.
     """
     target = spec.target(spec.gate.target)
-    both = [
-        k
-        for k in truths
-        if counted(target, truths[k]) is not None
-        and all(k in p and target.name in p[k].values for p in (new, champion))
-    ]
-    truth = numbers_of(target, [truths[k] for k in both])
-    ours = np.abs(numbers_of(target, [new[k].values for k in both]) - truth)
-    theirs = np.abs(numbers_of(target, [champion[k].values for k in both]) - truth)
+    both = judged_by_both(target, new, champion, truths)
+    rows = [truths[k] for k in both]
+    ours = case_errors(target, spec.gate.metric, [new[k] for k in both], rows)
+    theirs = case_errors(target, spec.gate.metric, [champion[k] for k in both], rows)
     change = ours - theirs
     bands = []
-    for band in bands_of(spec):
+    for band in judged_bands(spec):
         inside = [band.holds(target.name, truths[k]) for k in both]
         bands.append(_difference(band.name, change[np.asarray(inside, bool)]))
     choices = {
@@ -201,14 +196,12 @@ def _wrong_answers(
     truths: Truths,
 ) -> Difference:
     """Compares the wrong answers of two models, over the cases that both are judged by."""
-    both = [
-        (new[k].values.get(target.name), champion[k].values.get(target.name), truth)
-        for k, row in truths.items()
-        if (truth := counted(target, row)) is not None
-        and all(k in p and is_judged(target, p[k]) for p in (new, champion))
-    ]
-    change = [float(ours != truth) - float(theirs != truth) for ours, theirs, truth in both]
-    return _difference("all", np.asarray(change, np.float64))
+    both = judged_by_both(target, new, champion, truths)
+    rows = [truths[k] for k in both]
+    ours, theirs = (
+        case_errors(target, "error", [said[k] for k in both], rows) for said in (new, champion)
+    )
+    return _difference("all", ours - theirs)
 
 
 def _difference(name: str, change: NDArray[np.float64]) -> Difference:

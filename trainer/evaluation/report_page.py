@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from data.versions.markdown import markdown_table
+from trainer.evaluation.case_errors import error_name
 from trainer.evaluation.evaluation import Comparison, Difference, Evaluation
 from trainer.evaluation.scores import NumberScore
 
@@ -25,6 +26,13 @@ CAPTIONS = {
     "worst": "The largest errors, with the crop that the model saw.",
 }
 """Beginning of a picture's file name -> what is to be seen."""
+
+JUDGED = {
+    "MAE": "absolute errors",
+    "error rate": "shares of wrong answers",
+    "log loss": "log losses",
+}
+"""`error_name` -> what is compared case by case."""
 
 Row = Sequence[str]
 
@@ -86,7 +94,8 @@ def choice_rows(score: ChoiceScore) -> list[Row]:
         ("AUROC", _with_interval(_three(score.auroc), score.auroc_ci95, _three)),
         ("F1 (macro)", _three(score.f1)),
         ("ECE", _three(score.ece)),
-        ("log loss", _three(score.log_loss)),
+        ("log loss", _with_interval(_three(score.log_loss), score.log_loss_ci95, _three)),
+        ("log loss of the frequencies", _three(score.baseline_log_loss)),
     ]
 
 
@@ -199,10 +208,10 @@ def _choice_part(name: str, score: ChoiceScore) -> list[str]:
 
 
 def _stress_part(report: StressReport) -> list[str]:
+    moved = f"{report.target} ({report.unit})" if report.unit else report.target
     part = [
         "## Altered films",
-        f"How far {report.target} ({report.unit}) moves when the film, but not the patient, looks "
-        "different.",
+        f"How far {moved} moves when the film, but not the patient, looks different.",
         markdown_table(stress_head(report), stress_rows(report)),
     ]
     if report.left_out:
@@ -211,12 +220,15 @@ def _stress_part(report: StressReport) -> list[str]:
 
 
 def _comparison_part(subject: Subject, comparison: Comparison) -> list[str]:
+    spec = subject.spec
+    number = spec.target(spec.gate.target).kind == "number"
+    name, shown = error_name(spec), _two if number else _three
+    others = "" if name == "error rate" else " (of choices: of the shares of wrong answers)"
     return [
         f"## Against {subject.against}",
-        f"Over the same {comparison.cases} cases: MAE {_two(comparison.new_mae)} against "
-        f"{_two(comparison.champion_mae)}. The difference is that of the absolute errors (of "
-        "choices: of the shares of wrong answers), case by case; below 0 "
-        f"{subject.model_version} is better.",
+        f"Over the same {comparison.cases} cases: {name} {shown(comparison.new_error)} against "
+        f"{shown(comparison.champion_error)}. The difference is that of the {JUDGED[name]}{others}"
+        f", case by case; below 0 {subject.model_version} is better.",
         markdown_table(DIFFERENCE_HEAD, difference_rows(comparison)),
     ]
 

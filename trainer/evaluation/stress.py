@@ -147,7 +147,8 @@ def stress_report(
     """Compares the answers on changed films with those on the films as they are.
 
     Args:
-        spec: The task; the gate's target is the number that is compared.
+        spec: The task; the gate's target is the number that is compared. Where it is a choice,
+            only the shares of changed choices are figures.
         predictor: The model.
         images: (height, width) grey each, decoded and not prepared.
         ids: Their radiograph ids.
@@ -213,8 +214,8 @@ def _told(target: str, answers: Sequence[Prediction]) -> NDArray[np.float64]:
 
 
 def _floats(values: Sequence[Value | None]) -> NDArray[np.float64]:
-    """Returns them as an array; not a number where there is none."""
-    return np.asarray([math.nan if value is None else float(value) for value in values])
+    """Returns them as an array; not a number where there is none, or a choice."""
+    return np.asarray([value if isinstance(value, int | float) else math.nan for value in values])
 
 
 def _mean(values: NDArray[np.float64] | NDArray[np.bool_]) -> float:

@@ -31,7 +31,7 @@ class EpochReport:
         epoch: 1 for the first.
         epochs: How many there will be.
         loss: Mean training loss; lower is better, may be negative.
-        seconds: Since the training (or its resumption) began.
+        seconds: Since the optimisation began, without what was lost where it was killed.
         validation_error: Mean absolute error of the primary number, in its unit, or share of
             wrong answers for a primary choice; None without `validation_share`.
     """
@@ -115,6 +115,9 @@ class Course(Checkpoint):
         self.history = [EpochReport(*row) for row in state_dict["history"]]
         self._since_best = state_dict["since_best"]
         self._plateau_state = state_dict["plateau"]
+        if self.history:
+            self._saved = self.history[-1].seconds
+            self._began -= self._saved
         if state_dict["best"] is not None:
             error, weights = state_dict["best"]
             self._best = (error, weights)

@@ -7,7 +7,7 @@ import json
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,9 @@ TRIALS = 4
 
 OVERHEAD = 1.08
 """What augmentation, the moving average and the end of an epoch add to the steps."""
+
+LEAST_SHARE_S = 1e-3
+"""What a member may take where those before it took all the time: one epoch."""
 
 PLAN = "plan.json"
 
@@ -48,6 +51,23 @@ class Plan:
     def steps_per_epoch(self) -> int:
         """Optimiser steps of one pass."""
         return self.steps // self.epochs
+
+
+def share_of_time(options: TrainOptions, spent_s: float, members: int) -> TrainOptions:
+    """Returns the options with one member's equal share of the time that is left.
+
+    Args:
+        options: `budget_s` and `max_seconds` bound all members together.
+        spent_s: Seconds that the members before have taken.
+        members: How many have yet to be trained, this one included.
+    """
+
+    def share(limit_s: float) -> float:
+        return max(LEAST_SHARE_S, (limit_s - spent_s) / members) if limit_s else 0.0
+
+    return replace(
+        options, budget_s=share(options.budget_s), max_seconds=share(options.max_seconds)
+    )
 
 
 def plan(cases: int, options: TrainOptions, step_s: float | None = None) -> Plan:

@@ -102,12 +102,20 @@ class PixelStore:
             of other code, and all but the `KEPT_STORES` used last, are removed.
         preparation: What is done to the films.
         workers: Threads that decode; 0: one per CPU core.
+        limits: Largest image that is decoded.
     """
 
-    def __init__(self, cache: Path, preparation: Preparation, workers: int = 0) -> None:
+    def __init__(
+        self,
+        cache: Path,
+        preparation: Preparation,
+        workers: int = 0,
+        limits: images.ImageLimits = images.DEFAULT_LIMITS,
+    ) -> None:
         self.preparation = preparation
         self.size = preparation.size
         self.workers = workers or os.cpu_count() or 1
+        self.limits = limits
         text = json.dumps(preparation.to_json(), sort_keys=True)
         self._code = preparation_id()
         name = f"{self._code}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
@@ -207,7 +215,7 @@ class PixelStore:
         with ThreadPoolExecutor(self.workers) as pool:
             for start in range(0, len(films), CHUNK):
                 chunk = films[start : start + CHUNK]
-                squares = pool.map(lambda f: prepare_file(f, self.preparation), chunk)
+                squares = pool.map(lambda f: prepare_file(f, self.preparation, self.limits), chunk)
                 yield list(zip(chunk, squares, strict=True))
 
     def _map(self) -> Square:

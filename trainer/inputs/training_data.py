@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from data.domain import Example, Split, TaskSpec
 from data.errors import ImageError, TrainingError
+from data.images.decoding import DEFAULT_LIMITS, ImageLimits
 from data.masks import mask_hash
 from trainer.inputs.pixels import Film, PixelStore, preparation_of
 from trainer.inputs.targets import condition_of, counted, trained_targets
@@ -65,7 +66,11 @@ class TrainingData:
 
 
 def gather(
-    spec: TaskSpec, examples: Sequence[Example], options: TrainOptions, cache: Path
+    spec: TaskSpec,
+    examples: Sequence[Example],
+    options: TrainOptions,
+    cache: Path,
+    limits: ImageLimits = DEFAULT_LIMITS,
 ) -> TrainingData:
     """Prepares the pixels and deals the examples out by use.
 
@@ -88,7 +93,7 @@ def gather(
     preparation = preparation_of(options)
     maskless = _maskless(wanted) if preparation.needs_mask else {}
     wanted = [e for e in wanted if e.radiograph_id not in maskless]
-    store = PixelStore(cache, preparation, options.workers)
+    store = PixelStore(cache, preparation, options.workers, limits)
     pixels, rows, refused = store.load([Film(e.radiograph_id, e.path, e.mask) for e in wanted])
     for key, error in refused.items():
         log.warning("Radiograph %s is left out of the training: %s", key[:12], error)
@@ -132,8 +137,9 @@ def _hash_of_masks(examples: Sequence[Example]) -> str:
 
 
 def is_held_out(example: Example, options: TrainOptions) -> bool:
-    """Chooses by hash: an image that is held out once is held out in every training."""
-    digest = hashlib.sha256(f"validation:{example.radiograph_id}".encode()).digest()
+    """Chooses by the patient's hash: who is held out once is held out in every training."""
+    whose = example.patient or example.radiograph_id
+    digest = hashlib.sha256(f"validation:{whose}".encode()).digest()
     place = int.from_bytes(digest[:8]) / 2**64
     if options.folds:
         return int(place * options.folds) == options.fold

@@ -7,13 +7,14 @@ import json
 import logging
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
 
 from data.errors import ModelError, TrainingError
+from data.images.decoding import DEFAULT_LIMITS, ImageLimits
 from data.masks import mask_hash
 from trainer.inputs.pixels import Film, PixelStore
 from trainer.inputs.training_data import TrainingData
@@ -39,6 +40,7 @@ class Sources:
         cache: Keeps prepared pixels and self-supervised weights.
         device: Where self-supervised training computes.
         progress: Told in words how that training goes.
+        limits: Largest image that is decoded.
     """
 
     champion: Path | None
@@ -46,6 +48,7 @@ class Sources:
     cache: Path
     device: torch.device
     progress: Callable[[str], None] | None = field(default=None, compare=False)
+    limits: ImageLimits = DEFAULT_LIMITS
 
 
 def first_weights(
@@ -110,8 +113,10 @@ def _self_supervised(card: ModelCard, member: Member, sources: Sources) -> tuple
     """Learns the backbone from the pool, or takes what was learnt from the same pool before."""
     from trainer.pretraining.pretrain import pretrain
 
-    network, options = card.network(member), member.options
-    store = PixelStore(sources.cache, member.preparation, options.workers)
+    limit_s = member.options.ssl_max_seconds / len(card.members)  # All of them learn in turn.
+    options = replace(member.options, ssl_max_seconds=limit_s)
+    network = card.network(member)
+    store = PixelStore(sources.cache, member.preparation, options.workers, sources.limits)
     # In an order of its own: the same films give the same weights, however they were found.
     pool = sorted(sources.pool, key=lambda film: film.id)
     pixels, rows, refused = store.load(pool)
@@ -121,7 +126,8 @@ def _self_supervised(card: ModelCard, member: Member, sources: Sources) -> tuple
             f"There are {len(rows)} radiographs to learn from without labels, but a step takes "
             f"{options.ssl_batch_size}: import more, or lower ssl_batch_size."
         )
-    key = _key(card, member, [film for film in pool if film.id not in refused])
+    films = [film for film in pool if film.id not in refused]
+    key = _key(card, replace(member, options=options), films)
     kept = sources.cache / "self-supervised" / f"{key}.safetensors"
     if not kept.exists():
         folder = kept.with_suffix("")

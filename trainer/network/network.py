@@ -97,7 +97,10 @@ class Network(nn.Module):
             known: (N, classes of the input) float, 1 at the known class; a row of zeros where it
                 is not known. None: it is known of none.
         """
-        features = self.embed(pixels)
+        return self.tell(self.embed(pixels), known)
+
+    def tell(self, features: Tensor, known: Tensor | None = None) -> Outputs:
+        """Computes the outputs of every head from the (N, F) features that `embed` returned."""
         outputs: dict[int, Tensor] = {
             i: head(features) for i, head in enumerate(self.heads) if i not in self.form.fed
         }

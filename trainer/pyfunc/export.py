@@ -1,4 +1,4 @@
-"""Makes a model folder one that MLflow's servers can run, too.
+"""Makes a model folder one that MLflow's server and MLServer can run, too.
 
 The weights and their JSON stay what they are; beside them come MLflow's `MLmodel`, its description
 of the environment, and the few lines of Python that it runs. Nothing is pickled.
@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.atomic import storage_error
-from data.errors import InvalidInputError, ModelError
+from data.errors import InvalidInputError
+from trainer.pyfunc.mlserver import write_settings
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
@@ -43,7 +44,7 @@ REQUIREMENTS = (
 
 
 def export(model: Path, folder: Path) -> ModelCard:
-    """Writes a folder that `mlflow models serve` runs on a machine without Carpal.
+    """Writes a folder that `mlflow models serve` and MLServer run on a machine without Carpal.
 
     Args:
         model: A model folder.
@@ -54,7 +55,7 @@ def export(model: Path, folder: Path) -> ModelCard:
 
     Raises:
         InvalidInputError: The folder is there.
-        ModelError: There is no whole model, or it needs hand masks, which no server gets.
+        ModelError: There is no whole model.
         StorageError: The folder cannot be written.
     """
     from trainer.model.files import CARD, WEIGHTS, check_model
@@ -62,10 +63,9 @@ def export(model: Path, folder: Path) -> ModelCard:
     card = check_model(model)[0]
     if folder.exists():
         raise InvalidInputError(f"{folder} is there already: name another folder.")
-    if card.needs_mask:
-        raise ModelError(f"{card.model_version} needs hand masks, which no server is sent.")
     try:
         write_flavour(card, folder, with_code=True)
+        write_settings(card, folder)
         for name in (WEIGHTS, CARD):
             shutil.copyfile(model / name, folder / name)
     except OSError as error:
@@ -148,9 +148,11 @@ def _signature(card: ModelCard) -> ModelSignature:
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema, TensorSpec
 
-    from trainer.pyfunc.pyfunc import IMAGE, output_columns
+    from trainer.pyfunc.pyfunc import IMAGE, MASK, output_columns
 
     told: list[ColSpec | TensorSpec] = [ColSpec("string", IMAGE)]
+    if card.needs_mask:
+        told.append(ColSpec("string", MASK))
     if card.input:
         told.append(ColSpec("string", card.input, required=False))
     answered: list[ColSpec | TensorSpec] = [

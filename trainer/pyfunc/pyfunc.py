@@ -1,32 +1,37 @@
 """A model as MLflow's servers run it: a table with films in, a table with answers out.
 
 A film is one row: column `image` holds the bytes of the image file as base64, and a column named
-like the model's input (`sex`) what is known beforehand, or nothing. A row that cannot be answered
-says why in `error` and has no other answer; the others are answered all the same.
+like the model's input (`sex`) what is known beforehand, or nothing. A model that was trained with
+hand masks gets the film's as a second image file, `mask`. A row that cannot be answered says why
+in `error` and has no other answer; the others are answered all the same.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 from mlflow.pyfunc.model import PythonModel
-from numpy.typing import NDArray
 
 from data.domain import Prediction, Target
 from data.errors import CarpalError, ImageError, InvalidInputError
 from data.images.decoding import content_id, decode
+from data.images.mask import Mask, hand_of
+from data.images.preparation import prepare
+from trainer.pyfunc.answers import AnswerTable, answer_table
 
 if TYPE_CHECKING:
     from trainer.model.card import ModelCard
-    from trainer.predictor import Predictor
+    from trainer.predictor import Predictor, Squares
 
 IMAGE = "image"
+MASK = "mask"
+"""Column of the hand mask, as the film's bytes: white is hand; only of models that need one."""
+
 FOLDER = "model"
 """Name of the artefact that is the model folder."""
 
@@ -55,39 +60,36 @@ class RadiographModel(PythonModel):
 
         Args:
             context: Not used; the model was loaded before.
-            model_input: Column `image` and perhaps the model's input, see the module.
+            model_input: Column `image` and perhaps the model's input and `mask`, see the module.
             params: Not used.
 
         Returns:
-            One row per film, see `output_columns`; what is not known is None.
+            One row per film, see `output_columns` and, for what is not known, `AnswerTable`.
         """
         return answer(self._predictor, model_input)
 
 
-def answer(predictor: Predictor, table: pd.DataFrame) -> pd.DataFrame:
+def answer(predictor: Predictor, table: pd.DataFrame) -> AnswerTable:
     """Answers a table of films; see `RadiographModel.predict`."""
-    target = predictor.card.input_target
-    images, ids, known, places = [], [], [], []
+    card = predictor.card
+    columns = output_columns(card)
+    films, ids, known, places = [], [], [], []
     rows: list[Row] = []
     for number, film in enumerate(table.to_dict(orient="records")):
-        rows.append(dict.fromkeys(output_columns(predictor.card)))
-        rows[number]["model"] = predictor.model_version
+        rows.append({**dict.fromkeys(columns), "model": predictor.model_version})
         try:
-            payload = _payload(film.get(IMAGE))
-            told = _told(target, film)
-            images.append(decode(payload))
+            payload = _payload(film, IMAGE)
+            told = _told(card.input_target, film)
+            films.append(_seen(card, payload, film))
         except CarpalError as error:
             rows[number]["error"] = str(error)
             continue
         ids.append(content_id(payload))
         known.append(told)
         places.append(number)
-    for number, said in zip(places, _predicted(predictor, images, ids, known), strict=True):
-        if isinstance(said, CarpalError):
-            rows[number]["error"] = str(said)
-        else:
-            rows[number] |= _row(predictor.card, said)
-    return pd.DataFrame(rows, columns=list(output_columns(predictor.card)), dtype=object)
+    for number, said in zip(places, predictor.predict_prepared(films, ids, known), strict=True):
+        rows[number] |= _row(card, said)
+    return answer_table(rows, columns)
 
 
 def output_columns(card: ModelCard) -> dict[str, str]:
@@ -109,16 +111,21 @@ def output_columns(card: ModelCard) -> dict[str, str]:
     return columns | {"novelty": "double", "ood": "boolean", "model": "string", "error": "string"}
 
 
-def _predicted(
-    predictor: Predictor,
-    images: Sequence[NDArray[np.uint8]],
-    ids: Sequence[str],
-    known: Sequence[Mapping[str, str]],
-) -> Sequence[Prediction | CarpalError]:
+def _seen(card: ModelCard, payload: bytes, film: Mapping[str, Any]) -> Squares:
+    """Returns a film as each member of the model sees it."""
+    image = decode(payload)
+    mask = _mask(_payload(film, MASK), *image.shape) if card.needs_mask else None
+    wanted = dict.fromkeys(member.preparation for member in card.members)
+    by = {preparation: prepare(image, preparation, mask) for preparation in wanted}
+    return tuple(by[member.preparation] for member in card.members)
+
+
+def _mask(payload: bytes, height: int, width: int) -> Mask:
+    """Returns the hand that a mask marks; it is checked and put in order as an imported one is."""
     try:
-        return predictor.predict_images(images, ids, known)
-    except ImageError as error:  # the model needs hand masks, which nobody sends here
-        return [error] * len(images)
+        return hand_of(decode(payload), height, width)
+    except ImageError as error:
+        raise ImageError(f"{MASK}: {error}") from error
 
 
 def _row(card: ModelCard, said: Prediction) -> Row:
@@ -142,13 +149,14 @@ def _stem(target: Target) -> str:
     return target.name.removesuffix(f"_{target.unit}")
 
 
-def _payload(text: Any) -> bytes:
+def _payload(film: Mapping[str, Any], column: str) -> bytes:
+    text = film.get(column)
     if not isinstance(text, str) or not text:
-        raise InvalidInputError(f"{IMAGE} must hold the bytes of an image file as base64 text.")
+        raise InvalidInputError(f"{column} must hold the bytes of an image file as base64 text.")
     try:
         return base64.b64decode(text, validate=True)
     except binascii.Error as error:
-        raise InvalidInputError(f"{IMAGE} is not base64: {error}.") from error
+        raise InvalidInputError(f"{column} is not base64: {error}.") from error
 
 
 def _told(target: Target | None, film: Mapping[str, Any]) -> dict[str, str]:

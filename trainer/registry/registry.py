@@ -81,8 +81,8 @@ class Registry:
     ) -> ModelRef:
         """Logs a run with everything that the model folder knows, and registers the model.
 
-        A model that is registered already is left as it is, so this may be repeated. Unless the
-        model needs hand masks, MLflow's own servers can run it (see `trainer.pyfunc.export`).
+        A model that is registered already is left as it is, so this may be repeated. MLflow's own
+        servers can run it (see `trainer.pyfunc.export`).
 
         Args:
             folder: The model folder.
@@ -107,8 +107,7 @@ class Registry:
             return known
         with tempfile.TemporaryDirectory() as scratch:
             flavour = Path(scratch) / "flavour"
-            if not card.needs_mask:
-                write_flavour(card, flavour, with_code=False)
+            write_flavour(card, flavour, with_code=False)
             run_id = self._log.write(
                 params={**card.options.to_json(), "dataset_version": card.dataset_version},
                 epochs=curves_of(card),
@@ -192,8 +191,8 @@ class Registry:
                 client.delete_registered_model_alias(self.name, CHALLENGER)
         return ref
 
-    def rollback(self) -> str:
-        """Makes the champion before this one champion again and returns its model version.
+    def champion_before(self) -> ModelRef:
+        """Returns the model that served before the one that serves now.
 
         Raises:
             NotFoundError: There was no champion before.
@@ -203,15 +202,31 @@ class Registry:
         if now is None:
             raise NotFoundError("No model serves yet: there is nothing to go back to.")
         with self._log.client() as client:
-            earlier = self._history(client)
-            while earlier and earlier[-1] == now.number:
-                earlier.pop()
+            earlier = _without_last(now.number, self._history(client))
             if not earlier:
                 raise NotFoundError("There was no champion before this one: nothing to go back to.")
-            back = client.get_model_version(self.name, str(earlier[-1]))
-            client.set_registered_model_alias(self.name, CHAMPION, str(earlier[-1]))
-            self._write_history(client, earlier[:-1])
-            return _ref(back).model_version
+            return _ref(client.get_model_version(self.name, str(earlier[-1])))
+
+    def rollback(self, model_version: str) -> None:
+        """Makes the champion before this one champion again.
+
+        Args:
+            model_version: That of `champion_before`. One that is champion already is left so: a
+                call that was killed is finished by repeating it.
+
+        Raises:
+            NotFoundError: No model of that version is registered.
+            ServiceUnavailableError: MLflow does not answer.
+        """
+        ref, now = self._get(model_version), self.champion()
+        with self._log.client() as client:
+            earlier = self._history(client)
+            if now is not None and now.number != ref.number:
+                earlier = _without_last(now.number, earlier)
+                # It ends with the next champion now, wherever a kill comes.
+                self._write_history(client, earlier)
+                client.set_registered_model_alias(self.name, CHAMPION, str(ref.number))
+            self._write_history(client, _without_last(ref.number, earlier))
 
     def fetch(self, model_version: str, cache: Path) -> Path:
         """Returns a local, verified folder of a model; downloads it once.
@@ -293,6 +308,14 @@ class Registry:
     def _write_history(self, client: MlflowClient, numbers: list[int]) -> None:
         text = json.dumps(numbers[-HISTORY_LENGTH:])
         client.set_registered_model_tag(self.name, HISTORY_TAG, text)
+
+
+def _without_last(number: int, numbers: list[int]) -> list[int]:
+    """Returns the numbers without those at the end that are this one."""
+    end = len(numbers)
+    while end and numbers[end - 1] == number:
+        end -= 1
+    return numbers[:end]
 
 
 def _ref(version: ModelVersion) -> ModelRef:

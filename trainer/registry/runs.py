@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.errors import InvalidInputError, NotFoundError, ServiceUnavailableError
+from data.migrating import MIGRATING
 from trainer.registry.environment import code_commit, environment_text
 from trainer.registry.numbers import Dataset, write_dataset, write_numbers
 
@@ -166,8 +167,8 @@ def _connect(uri: str) -> MlflowClient:
         file.parent.mkdir(parents=True, exist_ok=True)
         if file.exists() and file.stat().st_size and not _is_sqlite(file):
             raise ServiceUnavailableError(f"{file} is not an SQLite database: move it away.")
-        # MLflow makes its tables in hundreds of steps that two processes must not take at once.
-        with (file.parent / f".{file.name}.lock").open("w") as lock:
+        # MLflow makes its tables in hundreds of steps that nobody else must take meanwhile.
+        with MIGRATING, (file.parent / f".{file.name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             client = MlflowClient(tracking_uri=uri, registry_uri=uri)
             client.search_registered_models(max_results=1)

@@ -8,6 +8,7 @@ import requests
 from carpal.free_ports import free_port
 from data.errors import AccessError, ServiceUnavailableError
 from labeling_config.client import ProjectHandle
+from labeling_config.codec import values_to_result
 from labeling_config.project import WEBHOOK_ACTIONS
 from labeling_config.project_view import VIEW_TITLE
 from tests.service.label_studio.studio_cases import Studio
@@ -48,6 +49,40 @@ def test_what_a_person_changed_is_put_right(studio: Studio, handle: ProjectHandl
 def test_the_backend_is_asked_with_its_credentials(studio: Studio, handle: ProjectHandle) -> None:
     assert {"/health", "/setup"} <= set(studio.backend.paths())
     assert all(request.authorized for request in studio.backend.asked)
+
+
+OLD_PAGE = """<View>
+  <Image name="image" value="$image"/>
+  <Number name="age_months" toName="image" min="0" max="240"/>
+  <Choices name="sex" toName="image"><Choice value="female"/><Choice value="male"/></Choices>
+</View>"""
+
+
+def test_a_project_with_labels_of_an_older_page_takes_todays(
+    studio: Studio, handle: ProjectHandle
+) -> None:
+    path = f"/api/projects/{handle.id}/"
+    studio.client.request("PATCH", path, body={"label_config": OLD_PAGE})
+    (task,) = studio.client.import_tasks(handle.id, [{"image": "/x.png", "radiograph": "a" * 64}])
+    result = values_to_result(studio.backend.spec, {"age_months": 90.0, "sex": "male"})
+    studio.client.submit(task, result)
+
+    assert studio.ensure() == handle
+
+    config = studio.client.request("GET", path)["label_config"]
+    assert config == studio.backend.spec.config_xml.strip()
+
+
+def test_a_task_without_reference_cases_can_be_made_and_gets_them_later(
+    studio: Studio, handle: ProjectHandle
+) -> None:
+    upload = {"image": "/data/upload/1/x.png", "patient": "p"}
+    (task,) = studio.client.import_tasks(handle.id, [upload])
+
+    studio.client.set_task_data(task, {**upload, "standards": "<p>Cases</p>"})
+
+    (state,) = (s for s in studio.client.tasks(handle.id) if s.task_id == task)
+    assert state.data == {**upload, "standards": "<p>Cases</p>"}
 
 
 def test_a_backend_that_is_down_is_said_and_the_next_call_finishes(studio: Studio) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,21 @@ def test_readers_values_spread_and_task_are_listed(home: Path) -> None:
     ]
     assert "A task opens at http://studio.example.org/projects/7/data?task=NUMBER." in said
     assert "1 radiograph waits for an adjudicator (nobody: name somebody" in said
+
+
+def test_readers_who_disagree_whether_a_film_can_be_read_are_listed(home: Path) -> None:
+    with Ledger.open(Settings(home=home).ledger) as ledger:
+        ledger.add_radiographs([a_radiograph(1)])
+        refused = replace(a_reading("bob@x.org", minute=1), unreadable="exposure")
+        ledger.record_readings([a_reading("ada@x.org", age_months=100.0, sex="male"), refused])
+
+    said = CliRunner().invoke(command).output
+    (found,) = json.loads(CliRunner().invoke(command, ["--json"]).output)
+
+    assert "ada@x.org: 100, male" in said
+    assert "bob@x.org: cannot be read (exposure)" in said
+    assert found["targets"] == ["unreadable"]
+    assert [one["unreadable"] for one in found["readings"]] == [None, "exposure"]
 
 
 def test_the_widest_spread_comes_first(home: Path) -> None:

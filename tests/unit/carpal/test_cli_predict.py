@@ -158,9 +158,36 @@ def test_heat_maps_are_pictures_as_large_as_their_films(
     carpal(films, "--model", tmp_path / "model", "--heat-maps", tmp_path / "maps")
 
     pictures = sorted((tmp_path / "maps").iterdir())
-    assert [p.name for p in pictures] == [f"{i}.{card.model_version}.png" for i in (1, 2)]
+    assert [p.name.split(".")[0] for p in pictures] == ["1", "2"]
+    assert all(p.name.endswith(f".{card.model_version}.png") for p in pictures)
     picture = np.asarray(Image.open(pictures[0]))
     assert picture.shape == (48, 48, 3)
+
+
+def test_a_heat_map_is_not_taken_for_that_of_another_film_of_the_same_name(
+    carpal: Any, films: Path, tmp_path: Path
+) -> None:
+    save_random_model(tmp_path / "model", options=QUICK)
+    command = ("--model", tmp_path / "model", "--heat-maps", tmp_path / "maps")
+    (tmp_path / "other").mkdir()
+    (films / "1.png").rename(tmp_path / "other" / "0.png")
+
+    carpal(films / "0.png", *command)
+    carpal(tmp_path / "other" / "0.png", *command)
+    carpal(films / "0.png", *command)
+
+    assert [p.name[0] for p in (tmp_path / "maps").iterdir()] == ["0", "0"]
+
+
+def test_a_heat_map_is_not_taken_for_that_of_another_model(
+    carpal: Any, films: Path, tmp_path: Path
+) -> None:
+    for seed in (0, 1):
+        save_random_model(tmp_path / f"model{seed}", options=QUICK, seed=seed)
+        model = ("--model", tmp_path / f"model{seed}")
+        carpal(films / "0.png", *model, "--heat-maps", tmp_path / "maps")
+
+    assert len(list((tmp_path / "maps").iterdir())) == 2
 
 
 def test_a_film_that_was_lost_since_it_was_predicted_costs_the_others_no_heat_map(

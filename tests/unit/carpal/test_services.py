@@ -9,6 +9,7 @@ import pytest
 from carpal import services as stack
 from carpal.services import services, settings_environment, with_absolute_paths
 from carpal.watch import Service
+from data.errors import StackError
 from workers.settings import GENERATED_SECRETS, Settings
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -29,6 +30,7 @@ def test_the_stack_has_seven_services(tmp_workspace: Settings) -> None:
         ("redis_url", "redis://elsewhere:6379/0", "redis"),
         ("label_studio_url", "https://labels.example.org", "label-studio"),
         ("mlflow_uri", "https://mlflow.example.org", "mlflow"),
+        ("backend_url", "http://127.0.0.1:9090/hand", "backend"),
     ],
 )
 def test_what_runs_elsewhere_is_not_started(
@@ -36,6 +38,30 @@ def test_what_runs_elsewhere_is_not_started(
 ) -> None:
     settings = replace(tmp_workspace, **{setting: url})  # type: ignore[arg-type]
     assert set(NAMES) - set(named(settings)) == {left_out}
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.2:9090", "http://127.0.0.2/"])
+def test_an_address_of_the_backend_without_a_path_is_that_of_ours(
+    tmp_workspace: Settings, url: str
+) -> None:
+    assert set(named(replace(tmp_workspace, backend_url=url))) == set(NAMES)
+
+
+def test_a_workspace_that_the_backend_cannot_serve_too_is_said_before_anything_starts(
+    tmp_workspace: Settings, tmp_path: Path
+) -> None:
+    with pytest.raises(StackError, match="hand is no workspace"):
+        services(replace(tmp_workspace, also_serves=str(tmp_path / "hand")))
+
+
+def test_other_workspaces_are_handed_down_by_their_whole_paths(
+    tmp_workspace: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    settings = with_absolute_paths(replace(tmp_workspace, also_serves="hand, knee"))
+
+    assert settings.also_serves == f"{tmp_path}/hand,{tmp_path}/knee"
 
 
 def test_mlflow_pages_are_started_for_a_store_in_a_database(tmp_workspace: Settings) -> None:

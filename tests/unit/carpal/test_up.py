@@ -68,4 +68,4 @@ def test_the_greeting_names_both_pages(tmp_workspace: Settings) -> None:
     log = console()
     up._greet(tmp_workspace, log)
     assert f"Label at {tmp_workspace.label_studio} " in printed(log)
-    assert f"What the loop is doing: {tmp_workspace.backend}\n" in printed(log)
+    assert f"What the loop is doing: {tmp_workspace.pages}\n" in printed(log)

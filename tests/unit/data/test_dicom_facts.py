@@ -51,6 +51,15 @@ def test_free_text_in_a_field_for_terms_is_dropped(keyword: str) -> None:
     assert NAME not in str(metadata(**{keyword: NAME}))
 
 
+@pytest.mark.parametrize(
+    ("written_as", "expected"), [("M", "male"), ("F", "female"), ("O", None), ("", None)]
+)
+def test_the_recorded_sex_is_kept_where_it_is_one_that_a_reader_can_choose(
+    written_as: str, expected: str | None
+) -> None:
+    assert metadata(PatientSex=written_as).get("sex") == expected
+
+
 def test_a_study_has_another_pseudonym_in_another_workspace() -> None:
     ours, theirs = (to_image(a_file(RAMP), salt).metadata["study"] for salt in ("a", "b"))
 

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from data.images.box import Box
-from data.images.overlay import encode_colour_png, overlay
+from data.images.overlay import encode_colour_png, layer, overlay
 from data.images.preparation import CROPS, Preparation, place_of, prepare
 
 FILM = np.tile(np.linspace(10, 60, 200).astype(np.uint8), (100, 1))
@@ -30,6 +30,18 @@ def test_where_it_matters_most_the_picture_is_red_and_elsewhere_it_is_not() -> N
     red, _, blue = (picture[30, 100, channel] for channel in range(3))
     assert red > blue + 50
     np.testing.assert_array_equal(picture[60], overlay(FILM, heat * 0)[60])
+
+
+def test_a_layer_over_the_film_looks_as_the_overlay_does() -> None:
+    heat = np.random.default_rng(0).random(FILM.shape, np.float32)
+    grey = overlay(FILM, heat * 0).astype(float)
+
+    shown = layer(heat)
+
+    opacity = shown[..., 3:] / 255
+    laid_over = grey * (1 - opacity) + shown[..., :3] * opacity
+    np.testing.assert_allclose(laid_over, overlay(FILM, heat), atol=1.5)
+    assert not layer(np.zeros(FILM.shape, np.float32))[..., 3].any()
 
 
 def test_a_picture_is_written_without_loss() -> None:

@@ -229,6 +229,18 @@ def test_a_prediction_that_is_there_is_never_changed(ledger: Ledger) -> None:
     assert ledger.prediction(radiograph_id(1), "v0001-1a2b3c4d") == a_prediction(1)
 
 
+def test_predictions_of_one_model_are_found_for_many_radiographs_at_once(ledger: Ledger) -> None:
+    ledger.add_radiographs([a_radiograph(number) for number in (1, 2, 3)])
+    ledger.add_predictions([a_prediction(number) for number in (1, 2)])
+    ledger.add_predictions([a_prediction(3, model="v0002-ffffffff")])
+    wanted = [radiograph_id(number) for number in (2, 3, 4)]
+
+    found = ledger.predictions_among(wanted, "v0001-1a2b3c4d")
+
+    assert found == {radiograph_id(2): a_prediction(2)}
+    assert ledger.predictions_among([], "v0001-1a2b3c4d") == {}
+
+
 def test_the_latest_prediction_is_the_one_that_was_added_last(ledger: Ledger) -> None:
     ledger.add_radiographs([a_radiograph()])
     for model in ("v0001-1a2b3c4d", "v0003-00000000", "v0002-ffffffff"):

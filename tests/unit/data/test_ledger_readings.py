@@ -43,7 +43,6 @@ def test_a_reading_comes_back_as_it_was_recorded(ledger: Ledger) -> None:
     assert ledger.record_readings([reading]) == 1
 
     assert ledger.readings() == [reading]
-    assert ledger.reading_of_annotation("3:17") == reading
 
 
 def test_a_first_reading_makes_one_event_without_an_old_value(ledger: Ledger) -> None:
@@ -199,11 +198,6 @@ def test_a_snapshot_holds_the_head_the_radiographs_and_the_live_readings(ledger:
     assert readings == [a_reading(1, annotation=17)]
 
 
-def test_an_unknown_annotation_has_no_reading(ledger: Ledger) -> None:
-    assert ledger.reading_of_annotation("3:999") is None
-    assert ledger.reading_of_annotation("") is None
-
-
 def test_changed_radiographs_counts_each_radiograph_once(ledger: Ledger) -> None:
     ledger.record_readings([a_reading(1, annotation=17), a_reading(1, annotation=18)])
     ledger.record_readings([a_reading(2, annotation=19)])
@@ -328,8 +322,8 @@ def test_doubled_and_reordered_facts_end_in_the_newest_state(
     for index in [*calls, *range(len(facts)), *reversed(calls)]:
         long_lived.record_readings([facts[index % len(facts)]])
 
-    stored = long_lived.reading_of_annotation(f"{PROJECT}:{annotation}")
-    assert stored is not None
+    every = {reading.annotation: reading for reading in long_lived.readings(True)}
+    stored = every[f"{PROJECT}:{annotation}"]
     assert (stored.values, stored.withdrawn) == (facts[-1].values, facts[-1].withdrawn)
     assert stored.read_at <= NOON + timedelta(minutes=len(facts) - 1)
 

@@ -17,11 +17,11 @@ from data.phantoms.bones import bones
 from data.phantoms.drawing import PhantomTruth, anatomy, draw_hand, draw_phantoms, main
 from data.phantoms.hand import Child
 
-CARPALS = set(anatomy.CARPALS)
+CARPALS = [anatomy.CENTRES[name] for name in anatomy.CARPALS]
 
 
 def carpal_count(age_months: float, sex: str) -> int:
-    return len(anatomy.ossified(age_months, sex) & CARPALS)
+    return sum(age_months >= bone.appears[anatomy.SEXES.index(sex)] for bone in CARPALS)
 
 
 def bone_area_mm2(age_months: float, sex: str) -> float:

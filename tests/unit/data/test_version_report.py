@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pytest
@@ -39,6 +39,7 @@ def report_of(
     old: Sequence[LabelledRadiograph] | None = None,
     noise: LabelNoise | None = None,
     near_duplicates: int | None = None,
+    unreadable: Mapping[str, int] | None = None,
 ) -> str:
     table = table_of(labelled, spec)
     facts = VersionFacts(
@@ -52,7 +53,7 @@ def report_of(
     )
     changed = None if old is None else diff(table_of(old, spec), table, spec)
     tally = Tally.of(spec, table)
-    return dataset_report(spec, tally, facts, noise, changed, near_duplicates)
+    return dataset_report(spec, tally, facts, noise, changed, near_duplicates, unreadable)
 
 
 def table_below(title: str, report: str) -> list[list[str]]:
@@ -64,6 +65,21 @@ def table_below(title: str, report: str) -> list[list[str]]:
         if line.startswith("|")
     ]
     return [cells[0], *cells[2:]]
+
+
+def test_the_report_counts_what_cannot_be_read_with_its_reasons() -> None:
+    told = report_of(a_label(1), unreadable={"position": 1, "exposure": 3})
+
+    assert (
+        "4 radiographs cannot be read and are not in `labels.csv`: exposure 3, position 1." in told
+    )
+    assert "1 radiograph cannot be read and is not" in report_of(
+        a_label(1), unreadable={"other": 1}
+    )
+
+
+def test_a_report_of_films_that_can_all_be_read_does_not_speak_of_it() -> None:
+    assert "cannot be read" not in report_of(a_label(1))
 
 
 def test_the_report_counts_splits_and_choices() -> None:

@@ -248,4 +248,5 @@ ROUTES: list[tuple[str, Handler]] = [
     (r"PATCH /api/storages/localfiles/(\d+)", lambda s, q, b, n: s.save("storages", n, b)),
     (r"GET /api/dm/views", lambda s, q, b: s.list_rows("views", q)),
     (r"POST /api/dm/views", lambda s, q, b: s.add("views", **b)),
+    (r"PATCH /api/dm/views/(\d+)", lambda s, q, b, n: s.row("views", n).update(b)),
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
 
 import pytest
 
@@ -16,9 +17,12 @@ TOKEN = "f00dfeed" * 5
 
 
 class Files(BaseHTTPRequestHandler):
-    """A Label Studio that has a few uploads."""
+    """A Label Studio that has a few uploads, and sends whoever asks for some somewhere else."""
+
+    asked: ClassVar[list[str]] = []
 
     def do_GET(self) -> None:
+        self.asked.append(self.path)
         if self.headers.get("Authorization") != f"Token {TOKEN}":
             self._answer(401, b'{"detail": "Invalid token."}')
         elif self.path == "/data/upload/3/hand.png":
@@ -28,6 +32,11 @@ class Files(BaseHTTPRequestHandler):
         elif self.path == "/data/upload/3/elsewhere.png":
             self.send_response(302)
             self.send_header("Location", "http://169.254.169.254/latest")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+        elif self.path == "/data/upload/3/here.png":
+            self.send_response(307)
+            self.send_header("Location", f"http://{self.headers['Host']}/secret")
             self.send_header("Content-Length", "0")
             self.end_headers()
         elif self.path == "/data/upload/3/cut.png":
@@ -86,6 +95,16 @@ def test_what_is_not_the_file_is_an_error(
 ) -> None:
     with pytest.raises(error):
         Uploads(url, token).read(f"/data/upload/3/{name}", max_bytes=1000)
+
+
+@pytest.mark.parametrize("name", ["here.png", "elsewhere.png"])
+def test_a_redirect_is_not_followed_even_to_this_machine(url: str, name: str) -> None:
+    Files.asked.clear()
+
+    with pytest.raises(ServiceUnavailableError):
+        Uploads(url, TOKEN).read(f"/data/upload/3/{name}", max_bytes=1000)
+
+    assert Files.asked == [f"/data/upload/3/{name}"]
 
 
 @pytest.mark.parametrize(("name", "limit"), [("hand.png", 9), ("endless.png", 1_000_000)])

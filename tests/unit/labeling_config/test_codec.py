@@ -25,6 +25,7 @@ from labeling_config.codec import (
 )
 from labeling_config.fields import checked_value
 from labeling_config.tasks import load_task
+from labeling_config.unreadable import unreadable_reason, unreadable_to_result
 from tests.unit.labeling_config.cases import effusion
 
 BONE_AGE = load_task("bone_age")
@@ -101,6 +102,8 @@ def test_a_prediction_has_the_form_that_label_studio_documents() -> None:
         {"sex": {"female": 0.93, "male": 0.07}},
         0.4,
         coverage=0.9,
+        used={"sex": "female"},
+        predicted_inputs=("sex",),
     )
 
     assert prediction_to_json(BONE_AGE, prediction) == {
@@ -111,21 +114,65 @@ def test_a_prediction_has_the_form_that_label_studio_documents() -> None:
             region(
                 "age_months_model",
                 "textarea",
-                {"text": ["Model: 104–128 months (8~y~8~m – 10~y~8~m), 90~%".replace("~", NBSP)]},
+                {
+                    "text": [
+                        "Model: 116~months (9~y~8~m)\n"
+                        "90~% interval: 104–128~months\n"
+                        "8~y~8~m – 10~y~8~m".replace("~", NBSP)
+                    ]
+                },
             ),
             region("sex", "choices", {"choices": ["female"]}, score=0.93),
-            region("sex_model", "textarea", {"text": [f"Model: female 93{NBSP}%"]}),
+            region(
+                "sex_model",
+                "textarea",
+                {"text": [f"Not recorded; predicted: female 93{NBSP}%"]},
+            ),
             region("model_version", "textarea", {"text": ["Model version v0001-1a2b3c4d"]}),
         ],
     }
 
 
+def notes(prediction: Prediction) -> dict[str, str]:
+    """Returns what is read below the fields."""
+    result = prediction_to_json(BONE_AGE, prediction)["result"]
+    return {
+        r["from_name"]: r["value"]["text"][0].replace(NBSP, " ")
+        for r in result
+        if r["type"] == "textarea"
+    }
+
+
 def test_a_prediction_without_interval_shows_none() -> None:
-    prediction = Prediction(RADIOGRAPH, "v1", {"age_months": 12.0}, {}, {}, 0.4)
+    said = notes(Prediction(RADIOGRAPH, "v1", {"age_months": 12.0}, {}, {}, 0.4))
 
-    names = [r["from_name"] for r in prediction_to_json(BONE_AGE, prediction)["result"]]
+    assert said["age_months_model"] == "Model: 12 months (1 y 0 m)"
 
-    assert names == ["age_months", "model_version"]
+
+SEX = {"female": 0.93, "male": 0.07}
+INPUTS: dict[str, tuple[dict[str, Any], str]] = {
+    "recorded": ({"used": {"sex": "male"}}, "Recorded with the film: male"),
+    "predicted": (
+        {"used": {"sex": "female"}, "predicted_inputs": ("sex",)},
+        "Not recorded; predicted: female 93 %",
+    ),
+    "withheld": ({}, "Withheld from the model, which would say female 93 %"),
+}
+
+
+@pytest.mark.parametrize(("told", "said"), INPUTS.values(), ids=INPUTS)
+def test_the_reader_is_told_where_the_sex_comes_from(told: dict[str, Any], said: str) -> None:
+    values = {"age_months": 12.0, "sex": "female"}
+
+    assert notes(Prediction(RADIOGRAPH, "v1", values, {}, {"sex": SEX}, 0.4, **told))[
+        "sex_model"
+    ] == (said)
+
+
+def test_a_model_that_does_not_tell_the_sex_says_that_it_was_not_told_it_either() -> None:
+    said = notes(Prediction(RADIOGRAPH, "v1", {"age_months": 12.0}, {}, {}, 0.4))
+
+    assert said["sex_model"] == "Withheld from the model"
 
 
 def test_a_note_is_only_written_where_the_page_has_one(tmp_path: Path) -> None:
@@ -145,7 +192,8 @@ def test_a_note_is_only_written_where_the_page_has_one(tmp_path: Path) -> None:
     assert [r["from_name"] for r in result] == ["finding", "side", "depth", "depth_model"]
     assert [r["to_name"] for r in result] == ["film"] * 4
     assert result[2]["value"] == {"number": 1.25}
-    assert result[3]["value"] == {"text": [f"Model: 0.5–2.0 cm, 80{NBSP}%"]}
+    said = "Model: 1.2~cm\n80~% interval: 0.5–2.0~cm".replace("~", NBSP)
+    assert result[3]["value"] == {"text": [said]}
 
 
 def test_a_target_that_does_not_apply_is_not_predicted(tmp_path: Path) -> None:
@@ -287,6 +335,54 @@ def test_an_empty_annotation_counts_as_skipped() -> None:
     assert reading(BONE_AGE, annotation()).withdrawn
 
 
+def flag(*reasons: Any) -> dict[str, Any]:
+    return region("unreadable", "choices", {"choices": list(reasons)})
+
+
+def test_a_film_that_cannot_be_read_has_a_reason_and_no_values() -> None:
+    # The page submits the pre-filled values with the flag, although it hides them.
+    got = reading(BONE_AGE, annotation(number(100), choices("male"), flag("exposure")))
+
+    assert (got.values, got.unreadable, got.withdrawn) == ({}, "exposure", False)
+
+
+def test_a_reason_that_was_taken_back_leaves_the_values() -> None:
+    got = reading(BONE_AGE, annotation(number(100), choices("male"), flag()))
+
+    assert (got.values["age_months"], got.unreadable) == (100.0, "")
+
+
+def test_a_skipped_film_is_none_that_cannot_be_read() -> None:
+    got = reading(BONE_AGE, annotation(flag("exposure"), was_cancelled=True))
+
+    assert (got.unreadable, got.withdrawn) == ("", True)
+
+
+@pytest.mark.parametrize(
+    "result",
+    [[flag("weather")], [flag("exposure", "other")], [flag("exposure"), flag("other")]],
+    ids=["unknown", "two reasons", "given twice"],
+)
+def test_a_reason_that_cannot_be_is_refused_by_name(result: list[dict[str, Any]]) -> None:
+    with pytest.raises(InvalidInputError, match="'unreadable'"):
+        reading(BONE_AGE, annotation(*result))
+
+
+def test_every_reason_survives_the_way_into_label_studio_and_back() -> None:
+    assert BONE_AGE.unreadable is not None
+    for reason in BONE_AGE.unreadable.choices:
+        result = json.loads(json.dumps(unreadable_to_result(BONE_AGE, reason)))
+        assert unreadable_reason(BONE_AGE, result) == reason
+
+
+def test_a_task_without_the_flag_takes_no_reason(tmp_path: Path) -> None:
+    spec = effusion(tmp_path)
+
+    assert unreadable_reason(spec, [flag("exposure")]) == ""
+    with pytest.raises(InvalidInputError, match="no field for what cannot be read"):
+        unreadable_to_result(spec, "exposure")
+
+
 def test_a_time_without_zone_is_utc() -> None:
     got = reading(BONE_AGE, annotation(number(1), updated_at="2026-03-01T10:05:00"))
 
@@ -324,7 +420,18 @@ def test_a_task_tells_the_expert_nothing_but_the_image() -> None:
         RADIOGRAPH, "0" * 16, Split.TEST, "rsna", "images/x.png", 9, 9, datetime.now(UTC)
     )
 
-    assert set(task_data(BONE_AGE, film)) == {"image", "radiograph"}
+    data = task_data(BONE_AGE, film)
+
+    assert set(data) == {"image", "radiograph", "standards"}
+    assert data["standards"] == "<p>Reference cases come with the first model.</p>"
+
+
+def test_a_page_without_a_place_for_reference_cases_gets_none(tmp_path: Path) -> None:
+    film = Radiograph(
+        RADIOGRAPH, "0" * 16, Split.TEST, "rsna", "images/x.png", 9, 9, datetime.now(UTC)
+    )
+
+    assert set(task_data(effusion(tmp_path), film)) == {"picture", "radiograph"}
 
 
 @pytest.mark.parametrize(

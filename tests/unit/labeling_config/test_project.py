@@ -53,7 +53,7 @@ def test_a_project_is_made_with_all_that_labelling_needs(studio: FakeStudio) -> 
     (project,), (backend,) = rows(studio, "projects"), rows(studio, "ml")
     assert handle == ProjectHandle(project["id"], backend["id"])
     assert project["title"] == "Bone age"
-    assert project["label_config"] == BONE_AGE.config_xml
+    assert project["label_config"] == BONE_AGE.config_xml.strip()
     assert project["sampling"] == "Uncertainty sampling"
     assert project["show_collab_predictions"] is True
     assert project["min_annotations_to_start_training"] == 0
@@ -102,6 +102,18 @@ def test_a_setting_that_was_changed_is_put_right(studio: FakeStudio, key: str) -
     ensure(studio)
 
     assert studio.table("projects")[project][key] == right
+
+
+def test_the_tab_of_an_older_project_hides_the_html_of_the_reference_cases(
+    studio: FakeStudio,
+) -> None:
+    ensure(studio)
+    (view,) = rows(studio, "views")
+    view["data"] = {"title": view["data"]["title"], "hiddenColumns": {"explore": ["tasks:id"]}}
+
+    ensure(studio)
+
+    assert view["data"]["hiddenColumns"]["explore"] == ["tasks:id", "tasks:data.standards"]
 
 
 def test_settings_that_are_none_of_our_business_stay(studio: FakeStudio) -> None:

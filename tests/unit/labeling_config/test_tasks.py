@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from data.domain import GateRule, Target
+from data.domain import GateRule, Target, TaskSpec
 from data.errors import TaskConfigError
 from labeling_config.tasks import load_task, task_names
 from tests.unit.labeling_config.cases import CONFIG, TASK, effusion, task_folder
@@ -31,6 +31,60 @@ def test_bone_age_asks_for_months_and_sex() -> None:
         240.0,
     )
     assert (sex.name, sex.kind, sex.choices) == ("sex", "choice", ("female", "male"))
+
+
+def test_bone_age_asks_why_a_film_cannot_be_read_and_learns_nothing_from_it() -> None:
+    spec = load_task("bone_age")
+
+    assert spec.unreadable is not None
+    assert spec.unreadable.choices == (
+        *("not a left hand", "position", "exposure"),
+        *("part missing", "implant or fracture", "other"),
+    )
+    assert [target.name for target in spec.targets] == ["age_months", "sex"]
+
+
+REASONS = """<Choices name="aside" toName="film">
+    <Choice value="dark"/><Choice value="torn"/>
+  </Choices>
+  <View visibleWhen="choice-unselected" whenTagName="aside"><Header value="Depth"/></View>
+  <View visibleWhen="choice-selected" whenTagName="aside"><Header value="Put aside"/></View>
+</View>"""
+
+
+def with_reasons(tmp_path: Path, first_line: str) -> TaskSpec:
+    config = CONFIG.removesuffix("</View>") + REASONS
+    return load_task(task_folder(tmp_path, config, first_line + TASK))
+
+
+def test_any_choices_may_hold_the_reasons_why_a_film_cannot_be_read(tmp_path: Path) -> None:
+    spec = with_reasons(tmp_path, 'unreadable = "aside"\n')
+
+    assert spec.unreadable == Target("aside", "choice", choices=("dark", "torn"))
+    assert "aside" not in {target.name for target in spec.targets}
+
+
+@pytest.mark.parametrize(
+    ("first_line", "said"),
+    [
+        ("", "unreadable must be 'aside'"),
+        ('unreadable = "depth"\n', "unreadable must be 'aside'"),
+        ('unreadable = "finding"\n', "unreadable must be 'aside'"),
+    ],
+    ids=["not named", "a number", "another choice"],
+)
+def test_only_the_reasons_may_hide_other_controls(
+    tmp_path: Path, first_line: str, said: str
+) -> None:
+    with pytest.raises(TaskConfigError, match=said):
+        with_reasons(tmp_path, first_line)
+
+
+def test_reasons_are_choices(tmp_path: Path) -> None:
+    folder = task_folder(tmp_path, task='unreadable = "depth"\n' + TASK)
+
+    with pytest.raises(TaskConfigError, match="unreadable must name a <Choices>"):
+        load_task(folder)
 
 
 def test_bone_age_promises_its_gate_in_months() -> None:
@@ -58,6 +112,54 @@ def test_a_new_task_is_a_new_folder_and_no_new_code(tmp_path: Path) -> None:
 
 def test_a_target_is_found_by_its_name(tmp_path: Path) -> None:
     assert effusion(tmp_path).target("side").choices == ("left", "r")
+
+
+EDGES = "band_edges = [-1, 2.5, 9.5]\n"
+OF_DEPTH = 'target = "depth"\nmargin = 0.2\nband_margin = 1.0\n' + EDGES
+
+
+def gate_of(tmp_path: Path, gate: str) -> GateRule:
+    assert OF_DEPTH in TASK
+    return load_task(task_folder(tmp_path, task=TASK.replace(OF_DEPTH, gate))).gate
+
+
+@pytest.mark.parametrize("metric", ["error", "log_loss"])
+def test_a_gate_may_judge_a_choice(tmp_path: Path, metric: str) -> None:
+    gate = gate_of(
+        tmp_path,
+        f'target = "finding"\nmetric = "{metric}"\nmargin = 0.02\nband_margin = 0.05\n'
+        'band_by = "side"\n',
+    )
+
+    assert gate == GateRule("finding", 0.02, 0.05, (), "side", metric=metric)  # type: ignore[arg-type]
+
+
+def test_a_gate_on_a_choice_counts_wrong_answers_unless_it_says_otherwise(tmp_path: Path) -> None:
+    gate = gate_of(tmp_path, 'target = "finding"\nmargin = 0.02\nband_margin = 0.05\n')
+
+    assert gate.metric == "error"
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("margin = 2\nband_margin = 0.05", "margin is a share of answers"),
+        ("margin = 0.02\nband_margin = 5", "band_margin is a share of answers"),
+        ('margin = 0.02\nband_margin = 0.05\nband_by = "finding"', "another <Choices>"),
+    ],
+    ids=["percent", "percent in a band", "bands by itself"],
+)
+def test_a_gate_on_a_choice_that_contradicts_is_refused(
+    tmp_path: Path, more: str, said: str
+) -> None:
+    with pytest.raises(TaskConfigError, match=said):
+        gate_of(tmp_path, f'target = "finding"\n{more}\n')
+
+
+def test_the_log_loss_may_exceed_1(tmp_path: Path) -> None:
+    more = 'metric = "log_loss"\nmargin = 1.5\nband_margin = 2.0\n'
+
+    assert gate_of(tmp_path, f'target = "finding"\n{more}').margin == 1.5
 
 
 BROKEN_CONFIG = {
@@ -112,7 +214,10 @@ BROKEN_TASK = {
     "tolerance endless": ("tolerance = 0.5", "tolerance = inf", "must be finite"),
     "weight of a flag": ("loss_weight = 2.0", "loss_weight = true", "must be a number"),
     "choice with a unit": ("loss_weight = 2.0", 'unit = "cm"', "targets.finding.unit is not known"),
-    "gate of a choice": ('target = "depth"', 'target = "side"', "must name a <Number>"),
+    "gate of a remark": ('target = "depth"', 'target = "remark"', "must name a <Number> or <Cho"),
+    "gate of a choice within ranges": ('target = "depth"', 'target = "side"', "is of a <Number>"),
+    "log loss of a number": ("margin = 0.2", 'margin = 0.2\nmetric = "log_loss"', "of a <Choices>"),
+    "metric of no name": ("margin = 0.2", 'margin = 0.2\nmetric = "auc"', "must be 'error'"),
     "gate of nothing": ('target = "depth"', "", "gate.target must be a text"),
     "bands by a number": ("margin = 0.2", 'margin = 0.2\nband_by = "depth"', "name a <Choices>"),
     "bands in no order": ("[-1, 2.5, 9.5]", "[-1, 9.5, 2.5]", "must ascend"),

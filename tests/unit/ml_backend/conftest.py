@@ -20,6 +20,7 @@ from ml_backend.metrics import Counters
 from ml_backend.services import Services
 from ml_backend.serving import ModelServer
 from tests.unit.ml_backend.fakes import (
+    NOW,
     SPEC,
     FakeLedger,
     FakePredictor,
@@ -29,10 +30,15 @@ from tests.unit.ml_backend.fakes import (
     png,
     put_into_pool,
 )
-from workers.overview import LoopOverview
+from workers.attention import Notice
+from workers.loop_figures import model_figures
+from workers.overview import LoopFigures, LoopOverview
 from workers.settings import Settings
+from workers.standards import Standards
 
 USER, PASSWORD, SECRET = "label-studio", "basic-password", "webhook-secret"
+SIGNED_IN = "the-session"
+"""Cookie of a browser that is signed in to Label Studio."""
 
 
 @dataclass
@@ -79,6 +85,11 @@ class Backend:
         assert isinstance(body, dict)
         return body
 
+    def with_overview(self, view: LoopOverview) -> Backend:
+        """Returns the same backend on another loop."""
+        services = replace(self.services, overview=lambda: view)
+        return replace(self, services=services, app=create_app(services=services))
+
     def with_project(self, project: int | None) -> Backend:
         """Returns the same backend, joined with that Label Studio project."""
         services = replace(self.services, project=lambda: project)
@@ -87,17 +98,20 @@ class Backend:
 
 def overview_of(ledger: FakeLedger) -> LoopOverview:
     """Returns what `workers.overview` would say of a small loop with these trainings."""
+    versions = [] if ledger.version is None else [ledger.version]
     return LoopOverview(
         radiographs={"train": 80, "calibration": 12, "test": 8},
         labelled=31,
         waiting=49,
         new_labels=12,
         training="12 of 50 new labels since the last training.",
-        versions=[] if ledger.version is None else [ledger.version],
+        versions=versions,
         runs=ledger.trainings,
         champion="",
         queues=None,
-        attention=ledger.attention,
+        attention=[Notice(said) for said in ledger.attention],
+        figures=LoopFigures(models=model_figures(ledger.trainings, versions, [], "")),
+        at=NOW,
     )
 
 
@@ -113,6 +127,7 @@ def backend(tmp_path: Path) -> Iterator[Backend]:
     )
     ledger, registry, counters = FakeLedger(), FakeRegistry(), Counters()
     queue, uploads = FakeQueue(), FakeUploads()
+    limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels)
     models = ModelServer(
         lambda: registry,
         registry.load,
@@ -120,6 +135,7 @@ def backend(tmp_path: Path) -> Iterator[Backend]:
         cache=tmp_path / "cache",
         counters=counters,
         poll_s=0.01,
+        limits=limits,
     )
     models.look()
     services = Services(
@@ -128,11 +144,13 @@ def backend(tmp_path: Path) -> Iterator[Backend]:
         ledger=ledger,
         models=models,
         counters=counters,
-        limits=ImageLimits(settings.max_image_bytes, settings.max_image_pixels),
+        limits=limits,
         fetch_upload=uploads,
         reconcile=queue,
         project=lambda: None,
         overview=lambda: overview_of(ledger),
+        standards=lambda: Standards((), 0.0),
+        signed_in=lambda cookie: cookie == SIGNED_IN,
     )
     app = create_app(services=services)
     yield Backend(settings, ledger, registry, models, queue, uploads, services, app)

@@ -20,10 +20,18 @@ from data.domain import (
     Target,
     TaskSpec,
 )
-from data.errors import CarpalError, NotFoundError, ServiceUnavailableError
+from data.errors import (
+    CarpalError,
+    ImageError,
+    ModelError,
+    NotFoundError,
+    ServiceUnavailableError,
+)
 from data.images.decoding import content_id, encode_png
+from data.images.preparation import Preparation
 from data.ledger.events import Event, EventKind
 from data.runs import Run, RunState
+from ml_backend.model_ports import Known, Squares
 
 NOW = datetime(2026, 3, 4, 5, 6, tzinfo=UTC)
 
@@ -48,6 +56,7 @@ SPEC = TaskSpec(
     ),
     gate=GateRule("age_months", 1.0, 2.0, (0.0, 120.0, 240.0), "sex"),
     config_xml=CONFIG,
+    input="sex",
 )
 
 
@@ -70,26 +79,54 @@ def prediction(radiograph_id: str, version: str, age_months: float = 100.0) -> P
 class FakePredictor:
     """A model that says of each image the age it was made with, and counts what it is asked."""
 
+    SIDE = 16
+    """Of the squares that a process prepares for it; by itself it leaves films as they are."""
+
     def __init__(self, version: str, age_months: float = 100.0, task: str = "bone_age") -> None:
         self.model_version = version
         self.spec_name = task
         self.needs_mask = False
+        self.known_input: str | None = None
+        self.films_together = 16
         self.age_months = age_months
         self.error: Exception | None = None
         self.unreadable: set[str] = set()
+        self.failing: set[str] = set()
         self.batches: list[list[str]] = []
+        self.shapes: list[tuple[int, ...]] = []
+        self.told: dict[str, Mapping[str, str]] = {}
 
-    def predict_images(
-        self, images: Sequence[NDArray[np.uint8]], ids: Sequence[str]
+    @property
+    def preparations(self) -> tuple[Preparation, ...]:
+        return (Preparation(self.SIDE),)
+
+    def mask_file(self, radiograph_id: str) -> Path | None:
+        return None
+
+    def be_quick_with_few(self) -> None:
+        pass
+
+    def prepared(self, image: NDArray[np.uint8], radiograph_id: str) -> Squares:
+        if radiograph_id in self.unreadable:
+            raise ImageError("The image shows nothing.")
+        return (image,)
+
+    def predict_prepared(
+        self, films: Sequence[Squares], ids: Sequence[str], known: Sequence[Known] | None = None
     ) -> list[Prediction]:
         if self.error is not None:
             raise self.error
-        if self.unreadable & set(ids):
-            from data.errors import ImageError
-
-            raise ImageError("The image shows nothing.")
+        if self.failing & set(ids):
+            raise ModelError("The answer is not finite.")
         self.batches.append(list(ids))
+        self.shapes += [film[0].shape for film in films]
+        self.told |= dict(zip(ids, known or [{}] * len(ids), strict=True))
         return [prediction(i, self.model_version, self.age_months) for i in ids]
+
+    def forget(self) -> None:
+        """Forgets what was asked, such as the trial image."""
+        self.batches.clear()
+        self.told.clear()
 
 
 @dataclass(frozen=True)
@@ -142,6 +179,8 @@ class FakeLedger:
     attention: list[str] = field(default_factory=list)
     error: CarpalError | None = None
     clock: datetime = NOW
+    queries: int = 0
+    """How often many radiographs or predictions were asked for at once."""
 
     def append(self, kind: EventKind, subject: str, payload: Mapping[str, Any]) -> int:
         self._fail()
@@ -160,6 +199,18 @@ class FakeLedger:
     def radiograph(self, radiograph_id: str) -> Radiograph | None:
         self._fail()
         return self.known.get(radiograph_id)
+
+    def radiographs_among(self, radiograph_ids: Collection[str]) -> dict[str, Radiograph]:
+        self._fail()
+        self.queries += 1
+        return {name: self.known[name] for name in radiograph_ids if name in self.known}
+
+    def predictions_among(
+        self, radiograph_ids: Collection[str], model_version: str
+    ) -> dict[str, Prediction]:
+        self.queries += 1
+        found = {name: self.prediction(name, model_version) for name in radiograph_ids}
+        return {name: said for name, said in found.items() if said is not None}
 
     def prediction(self, radiograph_id: str, model_version: str) -> Prediction | None:
         return self.stored.get((radiograph_id, model_version))

@@ -20,6 +20,9 @@ PROTECTED = [
     ("POST", "/job_status"),
     ("GET", "/metrics"),
     ("POST", "/api/predict"),
+    ("GET", "/v2"),
+    ("GET", "/v2/models/bone_age"),
+    ("POST", "/v2/models/bone_age/infer"),
     ("GET", "/made-up"),
 ]
 
@@ -44,10 +47,27 @@ def test_a_wrong_name_or_password_is_refused(backend: Backend, user: str, passwo
     assert backend.client.post("/setup", json={}, auth=auth).status_code == 401
 
 
+@pytest.mark.parametrize("path", ["/health", "/v2/health/live", "/openapi.json"])
+def test_probes_and_the_description_of_the_addresses_are_open(backend: Backend, path: str) -> None:
+    assert backend.client.get(path).status_code == 200
+
+
 def test_another_kind_of_credential_is_refused(backend: Backend) -> None:
     answer = backend.client.post("/setup", json={}, headers={"Authorization": f"Bearer {PASSWORD}"})
 
     assert answer.status_code == 401
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["Basic", "Basic !!!", "Basic /w==", "Basic Og==", "Basic " + "A" * 9000, "\xff \xff", ""],
+    ids=["alone", "no base64", "no text", "empty", "long", "no scheme", "nothing"],
+)
+def test_a_header_that_holds_no_credentials_is_refused(backend: Backend, header: str) -> None:
+    for path in ("/setup", "/webhook"):
+        answer = backend.client.post(path, json={}, headers={"Authorization": header})
+
+        assert answer.status_code == 401
 
 
 def test_a_wrong_webhook_secret_is_refused(backend: Backend) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 from werkzeug.datastructures import Authorization
 
+from data.errors import CarpalError, LedgerError, NotFoundError, StorageError
+from ml_backend.errors import sentence_of
 from ml_backend.json_body import MAX_JSON_BYTES
-from tests.unit.ml_backend.conftest import PASSWORD, USER, Backend
-from tests.unit.ml_backend.fakes import FakePredictor, task_of
-
-AUTH = Authorization("basic", {"username": USER, "password": PASSWORD})
+from tests.unit.ml_backend.conftest import Backend
+from tests.unit.ml_backend.fakes import FakePredictor, png
+from tests.unit.ml_backend.film_cases import AUTH, send
 
 
 @pytest.mark.parametrize(
@@ -77,11 +78,73 @@ def test_an_unexpected_failure_is_logged_under_the_incident_that_the_answer_name
     model = backend.serve(FakePredictor("v1"))
     model.error = RuntimeError("the device is on fire")
 
-    answer = backend.post("/predict", {"tasks": [task_of(backend.radiograph(1))]})
+    answer = send(backend, png(1))
 
     assert answer.status_code == 500
-    problem = answer.get_json()
-    incident = problem["instance"].removeprefix("urn:uuid:")
+    incident = answer.get_json()["instance"].removeprefix("urn:uuid:")
     assert "on fire" not in answer.text
     assert incident in caplog.text
     assert "the device is on fire" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(LedgerError("The ledger is locked."), 500), (StorageError("The disk is full."), 507)],
+    ids=["ledger", "disk"],
+)
+def test_a_failure_of_ours_says_why_and_where_the_log_has_it(
+    backend: Backend, caplog: pytest.LogCaptureFixture, error: CarpalError, status: int
+) -> None:
+    backend.serve(FakePredictor("v1"))
+    backend.ledger.error = error
+
+    answer = send(backend, png(1))
+
+    assert answer.status_code == status
+    assert answer.get_json()["detail"] == str(error)
+    assert answer.get_json()["instance"].removeprefix("urn:uuid:") in caplog.text
+
+
+def test_what_is_missing_for_now_is_no_incident(backend: Backend) -> None:
+    answer = send(backend, png(1))
+
+    assert answer.status_code == 503
+    assert "instance" not in answer.get_json()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "auth", "status"),
+    [
+        ("GET", "/v2", None, 401),
+        ("GET", "/v2/made-up", AUTH, 404),
+        ("POST", "/v2", AUTH, 405),
+        ("POST", "/v2/models/bone_age/infer", AUTH, 415),
+    ],
+)
+def test_a_problem_of_the_inference_protocol_says_its_sentence_where_that_has_it(
+    backend: Backend, method: str, path: str, auth: Authorization | None, status: int
+) -> None:
+    answer = backend.client.open(path, method=method, auth=auth)
+
+    assert answer.status_code == status
+    assert answer.mimetype == "application/problem+json"
+    document = answer.get_json()
+    assert document["error"] == document["detail"]
+
+
+def test_a_problem_elsewhere_has_no_member_of_that_protocol(backend: Backend) -> None:
+    assert "error" not in backend.client.get("/v2000", auth=AUTH).get_json()
+
+
+def test_a_page_of_a_failure_says_where_the_log_has_it(
+    backend: Backend, caplog: pytest.LogCaptureFixture
+) -> None:
+    with backend.app.test_request_context("/task/1"):
+        sentence = sentence_of(LedgerError("The ledger is locked."))
+
+    incident = sentence.removeprefix("The ledger is locked. The log has it as ").rstrip(".")
+    assert f"Incident {incident}" in caplog.text
+
+
+def test_a_page_of_what_is_not_there_says_just_that(backend: Backend) -> None:
+    assert sentence_of(NotFoundError("There is no task 1.")) == "There is no task 1."

@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 READ_CONFIGURATION = "import runpy; runpy.run_path('ml_backend/gunicorn.conf.py')"
 IMPORT_APPLICATION = "import ml_backend.app"
+PREPARE_FILMS = "import ml_backend.preparing_process"
 
 
 @pytest.mark.long
@@ -21,8 +22,9 @@ IMPORT_APPLICATION = "import ml_backend.app"
     [
         (READ_CONFIGURATION, {"torch", "mlflow", "sqlalchemy", "flask"}),
         (IMPORT_APPLICATION, {"torch", "mlflow"}),
+        (PREPARE_FILMS, {"torch", "mlflow", "sqlalchemy", "flask"}),
     ],
-    ids=["configuration", "application"],
+    ids=["configuration", "application", "process that prepares films"],
 )
 def test_what_does_not_survive_a_fork_is_not_imported_before_it(
     code: str, unwanted: set[str], tmp_path: Path

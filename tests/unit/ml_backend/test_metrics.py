@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import multiprocessing
 import re
+from dataclasses import replace
 from multiprocessing.synchronize import Barrier
+from pathlib import Path
 
 import pytest
+import yaml
 
+from data.ledger.ledger import Ledger
 from data.runs import Run, RunState
 from ml_backend.metrics import MODEL_LOADS, REQUESTS, SECONDS, WEBHOOKS, Counters, sample
 from tests.unit.ml_backend.conftest import Backend
 from tests.unit.ml_backend.fakes import NOW, FakePredictor, task_of
+from tests.unit.workers.loop_ledger import NOON as HISTORY
+from tests.unit.workers.loop_ledger import LoopLedger, fill
+from workers.overview import overview
+from workers.queue_state import Queues, QueueState, WorkerState
+
+ROOT = Path(__file__).parents[3]
 
 SAMPLE = re.compile(
     r'^(?P<name>[a-z_]+)(\{(?P<labels>([a-z_]+="([^"\\\n]|\\.)*",?)*)\})? (?P<value>\S+)$'
@@ -60,6 +70,59 @@ def test_the_metrics_say_what_happened(backend: Backend) -> None:
     assert samples['carpal_backend_processes{model_version="v1"}'] == 1
     assert samples["carpal_ledger_events"] == 1
     assert samples['carpal_training_runs{state="failed"}'] == 1
+
+
+def test_the_metrics_say_how_the_loop_fares(backend: Backend, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'loop.db'}"
+    with Ledger.open(url) as ledger:
+        fill(LoopLedger(ledger, url))
+        view = overview(replace(backend.settings, ledger_url=url, redis_port=1), ledger, HISTORY)
+    live, waiting = view.figures.live, QueueState("heavy", 2, 90.0, "train r0004")
+    assert live is not None
+    assert live.intervals is not None
+    queues = Queues((QueueState("light", 0), waiting), (WorkerState("w", ("heavy",), "x"),))
+
+    samples = parse(backend.with_overview(replace(view, queues=queues)).get("/metrics").text)
+
+    target = 'target="age_months"'
+    assert samples['carpal_champion_info{model_version="v0002-bbbbbbbb"}'] == 1
+    assert samples["carpal_labelled_radiographs"] == 90
+    assert samples["carpal_dataset_labels"] == 90
+    assert samples['carpal_readings{origin="kept"}'] == 15
+    assert samples[f"carpal_test_error{{{target}}}"] == 14.9
+    assert samples[f"carpal_live_radiographs{{{target}}}"] == 45
+    assert samples[f"carpal_live_error{{{target}}}"] == pytest.approx(live.error)
+    share = samples[f'carpal_live_coverage{{{target},estimate="share"}}']
+    assert share == pytest.approx(live.intervals.share)
+    assert samples[f"carpal_promised_coverage{{{target}}}"] == 0.9
+    assert 0 <= samples['carpal_drift_distance{of="values"}'] < 1
+    assert samples["carpal_queue_up"] == 1
+    assert samples['carpal_queue_jobs{queue="heavy"}'] == 2
+    assert samples['carpal_queue_oldest_job_seconds{queue="heavy"}'] == 90
+    assert samples['carpal_workers{queue="heavy",state="busy"}'] == 1
+    assert samples['carpal_workers{queue="light",state="idle"}'] == 0
+
+
+def test_what_is_not_known_is_left_out_of_the_metrics(backend: Backend) -> None:
+    samples = parse(backend.get("/metrics").text)
+
+    assert samples["carpal_queue_up"] == 0
+    absent = ("carpal_champion_info", "carpal_test_error", "carpal_live_error", "carpal_queue_jobs")
+    assert not [name for name in samples if name.startswith(absent)]
+
+
+def test_every_metric_is_documented_and_every_alert_asks_for_one_that_exists(
+    backend: Backend,
+) -> None:
+    families = set(re.findall(r"^# TYPE (\S+)", backend.get("/metrics").text, re.MULTILINE))
+    documented = set(re.findall(r"`(carpal_[a-z_]+)`", (ROOT / "docs/operations.md").read_text()))
+    rules = yaml.safe_load((ROOT / "deploy/prometheus-alerts.yml").read_text())
+    alerts = [rule for group in rules["groups"] for rule in group["rules"]]
+    asked = {name for rule in alerts for name in re.findall(r"carpal_[a-z_]+", rule["expr"])}
+
+    assert documented == families
+    assert {re.sub(r"_(bucket|sum|count)$", "", name) for name in asked} <= families
+    assert all({"alert", "expr", "for", "labels", "annotations"} <= rule.keys() for rule in alerts)
 
 
 def test_a_histogram_counts_each_duration_in_its_bucket_and_all_above() -> None:

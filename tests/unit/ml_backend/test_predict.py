@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from dataclasses import replace
+from io import BytesIO
 from typing import Any
 
 import pytest
+from werkzeug.datastructures import Authorization
 
 from data.errors import LedgerError
 from ml_backend import pre_annotation
+from ml_backend.inference import MAX_COMPUTING
 from ml_backend.metrics import PRE_ANNOTATIONS, REFUSED_TASKS
-from tests.unit.ml_backend.conftest import Backend
+from tests.unit.ml_backend.conftest import PASSWORD, USER, Backend
 from tests.unit.ml_backend.fakes import CONFIG, FakePredictor, picture, png, prediction, task_of
 
 
@@ -42,7 +47,7 @@ def test_a_stored_prediction_needs_no_image_file(backend: Backend) -> None:
     assert number_in(result) == 77.0
 
 
-def test_what_is_not_stored_is_computed_in_one_batch_and_kept(backend: Backend) -> None:
+def test_what_is_not_stored_is_computed_once_and_kept(backend: Backend) -> None:
     model = backend.serve(FakePredictor("v2", age_months=60.0))
     model.batches.clear()
     radiographs = [backend.radiograph(seed) for seed in range(3)]
@@ -50,7 +55,7 @@ def test_what_is_not_stored_is_computed_in_one_batch_and_kept(backend: Backend) 
     results = backend.predict([task_of(r, n) for n, r in enumerate(radiographs)])["results"]
 
     assert [number_in(result) for result in results] == [60.0, 60.0, 60.0]
-    assert model.batches == [[r.id for r in radiographs]]
+    assert [name for batch in model.batches for name in batch] == [r.id for r in radiographs]
     assert set(backend.ledger.stored) == {(r.id, "v2") for r in radiographs}
 
 
@@ -109,6 +114,17 @@ def test_without_a_model_every_task_gets_an_empty_list_and_no_invented_score(
         ({"image": f"/data/local-files/?d=images/aa/{'a' * 64}.png"}, "not_found", "not a radiog"),
         ({"image": "/data/local-files/?d=images/aa/x.png"}, "not_found", "not a radiograph"),
         ({"image": "/data/upload/3/missing.png"}, "not_found", "has no"),
+        ({"image": "/data/upload/3/\ud800.png"}, "invalid_address", "neither"),
+        ({"image": "/data/upload/3/" + "a" * 5000}, "invalid_address", "neither"),
+        ({"image": "http://169.254.169.254/data/upload/3/x.png"}, "invalid_address", "neither"),
+        ({"image": "http://127.0.0.1:6379/data/upload/3/x.png"}, "invalid_address", "neither"),
+        ({"image": "\\\\elsewhere\\data\\upload\\3\\x.png"}, "invalid_address", "neither"),
+        ({"image": "s3://bucket/hand.png"}, "invalid_address", "neither"),
+        (
+            {"image": "/data/local-files/?d=images/aa/\ud800.png"},
+            "invalid_address",
+            "neither",
+        ),
     ],
 )
 def test_a_task_without_a_readable_image_costs_only_itself(
@@ -123,6 +139,21 @@ def test_a_task_without_a_readable_image_costs_only_itself(
     assert sentence in results[0]["error"]
     assert number_in(results[1]) == 100.0
     assert backend.services.counters.value(REFUSED_TASKS, reason) == 1
+
+
+def test_an_upload_of_another_project_is_not_fetched(backend: Backend) -> None:
+    joined = backend.with_project(3)
+    joined.serve(FakePredictor("v1"))
+    joined.uploads.files = {f"/data/upload/{n}/hand.png": png(n) for n in (3, 31)}
+    tasks = [
+        {"id": n, "data": {"image": f"/data/upload/{n}/hand.png"}, "project": 3} for n in (31, 3)
+    ]
+
+    theirs, ours = joined.predict(tasks)["results"]
+
+    assert "upload of another project" in theirs["error"]
+    assert "result" in ours
+    assert joined.uploads.asked == ["/data/upload/3/hand.png"]
 
 
 @pytest.mark.parametrize("task", [None, 7, "task", [], {"id": 1}, {"id": 1, "data": []}])
@@ -246,7 +277,7 @@ def test_a_backend_that_computes_all_it_can_still_answers_what_is_stored(
     backend.serve(FakePredictor("v1"))
     stored, fresh = backend.radiograph(1), backend.radiograph(2)
     backend.ledger.add_predictions([prediction(stored.id, "v1")])
-    held = [backend.models.reserve() for _ in range(8)]
+    held = [backend.models.reserve() for _ in range(MAX_COMPUTING)]
     for place in held:
         place.__enter__()
 
@@ -259,15 +290,81 @@ def test_a_backend_that_computes_all_it_can_still_answers_what_is_stored(
     assert "result" in backend.predict([task_of(fresh)])["results"][0]
 
 
-def test_large_batches_go_through_the_model_in_parts(backend: Backend) -> None:
+def test_a_busy_backend_says_when_to_ask_an_image_again(backend: Backend) -> None:
+    backend.serve(FakePredictor("v1"))
+    form = {"file": (BytesIO(png(1)), "hand.png")}
+    auth = Authorization("basic", {"username": USER, "password": PASSWORD})
+    with ExitStack() as held:
+        for _ in range(MAX_COMPUTING):
+            held.enter_context(backend.models.reserve())
+
+        answer = backend.client.post("/api/predict", data=form, auth=auth)
+
+    assert answer.status_code == 503
+    assert answer.headers["Retry-After"] == "1"
+
+
+def test_many_tasks_go_through_the_model_in_order_in_batches_that_it_can_hold(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pre_annotation, "KEPT_TOGETHER", 7)
     model = backend.serve(FakePredictor("v1"))
-    model.batches.clear()
-    radiographs = [backend.radiograph(seed) for seed in range(20)]
+    model.forget()
+    radiographs = [backend.radiograph(seed) for seed in range(60)]
 
     results = backend.predict([task_of(r) for r in radiographs])["results"]
 
-    assert [len(batch) for batch in model.batches] == [16, 4]
+    assert [name for batch in model.batches for name in batch] == [r.id for r in radiographs]
+    assert max(map(len, model.batches)) <= model.films_together
     assert all("result" in result for result in results)
+    assert len(backend.ledger.stored) == 60
+
+
+def test_many_stored_tasks_are_looked_up_in_two_queries(backend: Backend) -> None:
+    backend.serve(FakePredictor("v1"))
+    radiographs = [backend.radiograph(seed) for seed in range(30)]
+    backend.ledger.add_predictions([prediction(r.id, "v1") for r in radiographs])
+
+    results = backend.predict([task_of(r) for r in radiographs])["results"]
+
+    assert all("result" in result for result in results)
+    assert backend.ledger.queries == 2  # the radiographs, and what is said of them
+
+
+@pytest.mark.parametrize("in_pool", [True, False], ids=["pool", "adopted upload"])
+def test_the_model_is_told_the_sex_that_is_recorded(backend: Backend, in_pool: bool) -> None:
+    model = backend.serve(FakePredictor("v1"))
+    recorded = replace(backend.radiograph(1), metadata={"sex": "male"})
+    backend.ledger.known[recorded.id] = recorded
+    backend.uploads.files["/data/upload/3/hand.png"] = png(1)
+    upload = {"data": {"image": "/data/upload/3/hand.png"}}
+
+    backend.predict([task_of(recorded) if in_pool else upload])
+
+    assert model.told[recorded.id] == {"sex": "male"}
+
+
+def test_an_upload_that_is_asked_for_again_is_not_computed_again(backend: Backend) -> None:
+    model = backend.serve(FakePredictor("v1"))
+    model.forget()
+    backend.uploads.files["/data/upload/3/hand.png"] = png(4)
+    task = {"data": {"image": "/data/upload/3/hand.png"}}
+
+    first, second = backend.predict([task])["results"], backend.predict([task])["results"]
+
+    assert first == second
+    assert len(model.batches) == 1
+
+
+def test_a_film_that_the_network_fails_on_costs_only_its_task(backend: Backend) -> None:
+    model = backend.serve(FakePredictor("v1"))
+    radiographs = [backend.radiograph(seed) for seed in range(5)]
+    model.failing = {radiographs[3].id}
+
+    results = backend.predict([task_of(r) for r in radiographs])["results"]
+
+    assert ["result" in result for result in results] == [True, True, True, False, True]
+    assert "not finite" in results[3]["error"]
 
 
 def test_a_prediction_that_cannot_be_kept_is_not_shown(backend: Backend) -> None:

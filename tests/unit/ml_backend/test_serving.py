@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from data.domain import Prediction
-from data.errors import ModelError, ServiceUnavailableError
-from ml_backend.metrics import MODEL_LOADS, Counters
-from ml_backend.serving import MAX_COMPUTING, BusyError, ModelServer
-from tests.unit.ml_backend.fakes import FakePredictor, FakeRegistry, picture
+from data.errors import ImageError, ModelError, ServiceUnavailableError
+from data.images.decoding import DEFAULT_LIMITS, ImageLimits, content_id
+from ml_backend import inference
+from ml_backend.batching import BusyError
+from ml_backend.decoding_pool import Asked
+from ml_backend.inference import MAX_COMPUTING, answer_in_time
+from ml_backend.metrics import MODEL_LOADS, PREDICTION_CACHE, Counters
+from ml_backend.model_ports import Known, Squares
+from ml_backend.serving import ModelServer
+from tests.unit.ml_backend.fakes import FakePredictor, FakeRegistry, picture, png
 
 
-def server_of(registry: FakeRegistry, counters: Counters | None = None) -> ModelServer:
+def server_of(
+    registry: FakeRegistry,
+    counters: Counters | None = None,
+    limits: ImageLimits = DEFAULT_LIMITS,
+) -> ModelServer:
     return ModelServer(
         lambda: registry,
         registry.load,
@@ -26,6 +35,7 @@ def server_of(registry: FakeRegistry, counters: Counters | None = None) -> Model
         cache=Path("cache"),
         counters=counters or Counters(),
         poll_s=0.005,
+        limits=limits,
     )
 
 
@@ -196,10 +206,11 @@ def test_a_request_ends_with_the_model_it_began_with() -> None:
 
     registry.add(FakePredictor("v2", age_months=2.0))
     server.look()
-    (answer,) = server.predict(began_with, [picture(1)], ["a"])
+    answer = answer_in_time(server.submit(began_with, Asked("a", picture(1))))
 
     assert server.served.model_version == "v2"
     assert answer.model_version == "v1"
+    server.stop()
 
 
 def test_the_old_model_serves_while_the_new_one_loads() -> None:
@@ -237,29 +248,30 @@ class Counting(FakePredictor):
     inside = 0
     most = 0
 
-    def predict_images(
-        self, images: Sequence[NDArray[np.uint8]], ids: Sequence[str]
+    def predict_prepared(
+        self, films: Sequence[Squares], ids: Sequence[str], known: Sequence[Known] | None = None
     ) -> list[Prediction]:
         self.inside += 1
         self.most = max(self.most, self.inside)
-        time.sleep(0.005)
+        said = super().predict_prepared(films, ids, known)
         self.inside -= 1
-        return super().predict_images(images, ids)
+        return said
 
 
 def test_one_batch_at_a_time_goes_through_the_model() -> None:
     server, model = server_of(FakeRegistry()), Counting("v1")
     threads = [
-        threading.Thread(target=server.predict, args=(model, [picture(n)], [str(n)]))
+        threading.Thread(target=server.submit, args=(model, Asked(str(n), picture(n))))
         for n in range(8)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    server.stop()
 
     assert model.most == 1
-    assert len(model.batches) == 8
+    assert sorted(name for batch in model.batches for name in batch) == list("01234567")
 
 
 def test_a_place_is_refused_when_all_are_taken_and_given_back_after_a_failure() -> None:
@@ -289,3 +301,107 @@ def test_versions_need_a_registry_that_has_answered() -> None:
 
     with pytest.raises(ServiceUnavailableError):
         server.versions()
+
+
+@pytest.fixture
+def serving() -> Iterator[tuple[ModelServer, FakePredictor, Counters]]:
+    """A server whose model has answered the trial image, and nothing yet."""
+    registry, counters = FakeRegistry(), Counters()
+    model = FakePredictor("v1")
+    registry.add(model)
+    server = server_of(registry, counters)
+    server.look()
+    model.forget()
+    yield server, model, counters
+    server.stop()
+
+
+Serving = tuple[ModelServer, FakePredictor, Counters]
+
+
+def test_an_image_file_is_predicted_under_its_hash_and_told_what_is_known(
+    serving: Serving,
+) -> None:
+    server, model, _ = serving
+
+    said = server.predict_image(png(1), {"sex": "male"})
+
+    assert said.radiograph_id == content_id(png(1))
+    assert model.told == {content_id(png(1)): {"sex": "male"}}
+
+
+def test_an_image_that_is_sent_again_is_not_computed_again(serving: Serving) -> None:
+    server, model, counters = serving
+
+    first, second = server.predict_image(png(1)), server.predict_image(png(1))
+
+    assert first is second
+    assert model.batches == [[content_id(png(1))]]
+    assert counters.value(PREDICTION_CACHE, "hit") == 1
+    assert counters.value(PREDICTION_CACHE, "miss") == 1
+
+
+def test_an_image_that_is_sent_again_with_another_sex_is_computed_again(serving: Serving) -> None:
+    server, model, _ = serving
+
+    for known in ({"sex": "male"}, {"sex": "female"}, {}):
+        server.predict_image(png(1), known)
+
+    assert model.batches == [[content_id(png(1))]] * 3
+
+
+def test_a_new_model_is_asked_anew() -> None:
+    registry = FakeRegistry()
+    server = server_of(registry)
+    said = []
+    for version in ("v1", "v2"):
+        registry.add(FakePredictor(version))
+        server.look()
+        said.append(server.predict_image(png(1)).model_version)
+
+    assert said == ["v1", "v2"]
+    server.stop()
+
+
+@pytest.mark.parametrize(
+    ("payload", "sentence"),
+    [(b"GIF89a", "not an image"), (png(1, size=101), "pixels")],
+    ids=["no image", "too large"],
+)
+def test_an_image_that_cannot_be_read_is_refused_and_not_remembered(
+    payload: bytes, sentence: str
+) -> None:
+    registry = FakeRegistry()
+    registry.add(FakePredictor("v1"))
+    server = server_of(registry, limits=ImageLimits(10**6, 10**4))
+    server.look()
+
+    for _ in range(2):
+        with pytest.raises(ImageError, match=sentence):
+            server.predict_image(payload)
+    server.stop()
+
+
+def test_without_a_model_an_image_is_refused() -> None:
+    with pytest.raises(ServiceUnavailableError, match="no model yet"):
+        server_of(FakeRegistry()).predict_image(png(1))
+
+
+def test_an_answer_that_does_not_come_in_time_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(inference, "PREDICT_LIMIT_S", 0.0)
+
+    with pytest.raises(BusyError, match="in time"):
+        answer_in_time(Future())
+
+
+def test_films_that_are_asked_for_before_the_end_are_answered(serving: Serving) -> None:
+    server, model, _ = serving
+    answers = [server.submit(model, Asked(str(n), picture(1))) for n in range(20)]
+
+    server.stop()
+
+    assert [answer.result(0).radiograph_id for answer in answers] == [str(n) for n in range(20)]
+    with pytest.raises(BusyError, match="being stopped"):
+        server.submit(model, Asked("late", picture(1)))

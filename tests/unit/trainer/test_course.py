@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from data.errors import StorageError, TrainingError
 from tests.unit.trainer.cases import QUICK
 from tests.unit.trainer.test_planning import HEADS, cases, network
 from trainer.fitting import fitting
-from trainer.fitting.course import Course
+from trainer.fitting.course import Course, EpochReport
 from trainer.fitting.fitting import CHECKPOINT, Fitted, fit
 from trainer.fitting.learner import Learner
 
@@ -36,6 +37,21 @@ def test_a_checkpoint_that_does_not_fit_on_the_disk_is_an_error_in_one_sentence(
 
     with pytest.raises(StorageError, match="full"):
         course._save(trainer)
+
+
+def test_the_clock_of_a_resumed_training_goes_on_where_it_stood(tmp_path: Path) -> None:
+    learner = Learner(network(), HEADS, QUICK, 1)
+    killed, resumed = (
+        Course(learner, 9, QUICK, tmp_path / CHECKPOINT, None, None) for _ in range(2)
+    )
+    killed.history = [EpochReport(1, 9, 0.5, 1000.0)]
+
+    resumed.load_state_dict(killed.state_dict())
+    resumed._learner = SimpleNamespace(epoch_loss=lambda: 0.5)  # type: ignore[assignment]
+    trainer: Any = SimpleNamespace()
+    resumed.on_train_epoch_end(trainer, resumed._learner)
+
+    assert 1000.0 <= resumed.history[-1].seconds < 1050.0
 
 
 class Memory:

@@ -164,7 +164,7 @@ def test_two_models_are_compared_case_by_case() -> None:
     result = compare(BONE_AGE, TOLD, champion, TRUTHS)
 
     assert (result.cases, result.mean_difference) == (4, 0.0)
-    assert (result.new_mae, result.champion_mae) == (16.0, 16.0)
+    assert (result.new_error, result.champion_error) == (16.0, 16.0)
     assert {b.name: b.mean_difference for b in result.bands} == {
         "female 0-120": -2.0,
         "female 120-240": 4.0,

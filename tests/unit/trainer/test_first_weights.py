@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from data.domain import Example
-from data.images.decoding import encode_png
+from data.errors import TrainingError
+from data.images.decoding import ImageLimits, encode_png
 from tests.unit.trainer.cases import QUICK, easy_examples
 from tests.unit.trainer.small_models import random_card
 from trainer.inputs.pixels import Film
@@ -54,6 +55,34 @@ def test_self_supervised_weights_are_named_by_their_films_in_any_order(
 
     assert names[0].startswith("self-supervised ")
     assert names[0] == names[1] != names[2]
+
+
+def test_radiographs_over_the_limits_are_not_learnt_from(
+    examples: list[Example], tmp_path: Path
+) -> None:
+    films = [Film(e.radiograph_id, e.path) for e in examples]
+    limits = ImageLimits(max_bytes=10**6, max_pixels=100)
+    sources = Sources(None, films, tmp_path, torch.device("cpu"), limits=limits)
+
+    with pytest.raises(TrainingError, match="There are 0 radiographs"):
+        first_weights(random_card(OPTIONS), 0, NO_DATA, sources)
+
+
+def test_members_share_the_time_of_self_supervised_training(
+    examples: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits_s: list[float] = []
+    monkeypatch.setattr(
+        "trainer.pretraining.pretrain.pretrain",
+        lambda *given: limits_s.append(given[3].ssl_max_seconds),
+    )
+    films = [Film(e.radiograph_id, e.path) for e in examples]
+    sources = Sources(None, films, tmp_path, torch.device("cpu"))
+    card = random_card(replace(OPTIONS, ssl_max_seconds=60.0), members=3)
+
+    first_weights(card, 1, NO_DATA, sources)
+
+    assert limits_s == [20.0]
 
 
 @pytest.mark.parametrize(("crop", "same"), [("mask", False), ("whole", True)])

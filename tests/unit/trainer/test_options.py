@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import fields, replace
+from dataclasses import Field, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,12 +25,9 @@ def test_the_defaults_are_valid() -> None:
     assert TrainOptions().to_json() == TrainOptions.from_mapping({}).to_json()
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_every_option_says_what_it_does(name: str) -> None:
-    text = TrainOptions.help_texts()[name]
-
-    assert len(text) > 30
-    assert f"(default: {getattr(TrainOptions(), name)})" in text
+@pytest.mark.parametrize("option", fields(TrainOptions), ids=NAMES)
+def test_every_option_says_what_it_does(option: Field[Any]) -> None:
+    assert len(option.metadata["help"]) > 12
 
 
 @cache

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from data.images.decoding import encode_png, read_grey
+from data.images.decoding import ImageLimits, encode_png, read_grey
 from data.images.preparation import Preparation, prepare
 from data.masks import read_mask
 from tests.unit.trainer.cases import easy_examples
@@ -79,7 +79,7 @@ def test_an_image_is_prepared_once(
 ) -> None:
     store.load(films[:3])
     again: list[Film] = []
-    monkeypatch.setattr(pixels, "prepare_file", lambda film, _: again.append(film))
+    monkeypatch.setattr(pixels, "prepare_file", lambda film, *_: again.append(film))
 
     store.load(films[:3])
 
@@ -103,6 +103,15 @@ def test_an_unreadable_image_is_named_and_the_others_are_prepared(
     assert list(refused) == [films[1].id]
     assert len(squares) == 4
     assert rows[1] == -1 and (np.delete(rows, 1) >= 0).all()
+
+
+def test_an_image_over_the_limits_is_named(tmp_path: Path, films: list[Film]) -> None:
+    limits = ImageLimits(max_bytes=10**6, max_pixels=100)
+
+    _, rows, refused = PixelStore(tmp_path / "cache", PLAIN, limits=limits).load(films[:1])
+
+    assert list(rows) == [-1]
+    assert "pixels" in str(refused[films[0].id])
 
 
 def test_a_film_without_its_mask_is_named_and_the_others_are_prepared(

@@ -11,7 +11,7 @@ from data.errors import StorageError
 from tests.unit.trainer.cases import BONE_AGE, QUICK
 from trainer.fitting import planning
 from trainer.fitting.cases import Cases
-from trainer.fitting.planning import PLAN, Plan, plan, planned
+from trainer.fitting.planning import PLAN, Plan, plan, planned, share_of_time
 from trainer.inputs.targets import Norm
 from trainer.network.heads import heads_of
 from trainer.network.network import Network, NetworkForm
@@ -53,6 +53,24 @@ def test_a_budget_is_filled_by_passes_that_leave_a_few_images_out() -> None:
 
 def test_a_budget_that_is_too_short_still_trains_one_step() -> None:
     assert plan(160, TrainOptions(budget_s=1.0), step_s=9.0) == Plan(16, 1, 1)
+
+
+def test_members_get_equal_shares_of_the_time_that_is_left() -> None:
+    options = TrainOptions(budget_s=100.0, max_seconds=160.0)
+
+    mine = share_of_time(options, spent_s=40.0, members=3)
+
+    assert (mine.budget_s, mine.max_seconds) == (20.0, 40.0)
+
+
+def test_without_a_limit_there_is_nothing_to_share() -> None:
+    assert share_of_time(TrainOptions(), spent_s=40.0, members=3) == TrainOptions()
+
+
+def test_time_that_others_have_used_up_is_no_missing_limit() -> None:
+    mine = share_of_time(TrainOptions(budget_s=100.0, max_seconds=100.0), 120.0, members=1)
+
+    assert 0 < mine.budget_s < 1 and 0 < mine.max_seconds < 1
 
 
 def test_a_training_that_goes_on_keeps_the_plan_it_began_with(

@@ -14,10 +14,11 @@ import torch
 
 from data.domain import Example, Split
 from data.errors import TrainingError
-from data.images.decoding import encode_png
+from data.images.decoding import ImageLimits, encode_png
 from tests.unit.trainer.cases import BONE_AGE, QUICK, easy_examples
 from trainer import train as training
 from trainer.evaluation.evaluation import evaluate
+from trainer.fitting import course
 from trainer.fitting.cases import Cases
 from trainer.fitting.course import EpochReport
 from trainer.fitting.fitting import CHECKPOINT
@@ -213,6 +214,53 @@ def test_time_that_is_up_ends_the_training_with_the_epoch(run: Any) -> None:
     model = run(replace(QUICK, epochs=50, max_seconds=1e-6))
 
     assert [report.epoch for report in model.history] == [1]
+
+
+class Clock:
+    """Time that passes only as it is told to, seconds."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+def test_the_members_of_an_ensemble_share_the_time(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(course, "time", clock)
+
+    def pass_a_second(report: EpochReport) -> None:
+        clock.now += 1.0
+
+    # An epoch ends before its second has passed: the first of a member takes none.
+    options = replace(QUICK, epochs=15, members="#0,#1", max_seconds=18.0)
+    model = run(options, progress=pass_a_second)
+
+    assert [report.epoch for report in model.history] == [*range(1, 11), *range(1, 11)]
+
+
+def test_a_film_over_the_limits_is_left_out_by_name(run: Any, examples: list[Example]) -> None:
+    large = replace(examples[0], radiograph_id="large", path=examples[0].path.with_name("large"))
+    large.path.write_bytes(encode_png(np.zeros((64, 64), np.uint8)))
+
+    model = run(examples=[*examples, large], limits=ImageLimits(10**6, 48 * 48))
+
+    assert list(model.skipped) == ["large"]
+
+
+@pytest.mark.parametrize("options", [{"folds": 5}, {"validation_share": 0.3}], ids=str)
+def test_all_films_of_a_patient_are_held_out_or_none(
+    examples: list[Example], options: dict[str, Any]
+) -> None:
+    films = [replace(e, patient=f"patient {i // 4}") for i, e in enumerate(examples[:24])]
+
+    held_out = [is_held_out(film, replace(QUICK, **options)) for film in films]
+
+    assert any(held_out) and not all(held_out)
+    assert all(len(set(held_out[i : i + 4])) == 1 for i in range(0, 24, 4))
 
 
 def test_progress_is_reported_epoch_by_epoch(run: Any) -> None:

@@ -3,13 +3,19 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from data.ledger.ledger import Ledger
 from tests.unit.data.dataset_cases import SPEC, a_radiograph, a_reading, radiograph_id
-from workers.adjudication import adjudicators, attention, open_disagreements
+from workers.adjudication import (
+    adjudicators,
+    attention,
+    open_disagreements,
+    unreadable_films,
+)
 from workers.bootstrap import PROJECT
 from workers.settings import Settings
 
@@ -50,6 +56,19 @@ def test_disagreements_lead_to_their_tasks(ledger: Ledger) -> None:
         (42, "http://studio.example.org/projects/7/data?task=42"),
         (41, "http://studio.example.org/projects/7/data?task=41"),
     ]
+
+
+def test_films_that_cannot_be_read_are_counted_by_reason(ledger: Ledger) -> None:
+    ledger.add_radiographs([a_radiograph(4)])
+    for number, minute, reason in ((3, 5, "exposure"), (4, 6, "position")):
+        said = replace(a_reading("a@x.org", number, minute=minute), unreadable=reason)
+        ledger.record_readings([replace(said, read_at=said.read_at + timedelta(hours=1))])
+
+    assert unreadable_films(SETTINGS, ledger) == {"exposure": 1, "position": 1}
+
+    ledger.record_readings([a_reading("chief@example.org", 4, minute=90, age_months=100.0)])
+
+    assert unreadable_films(CHIEF, ledger) == {"exposure": 1}
 
 
 def test_without_a_project_there_is_no_link(ledger: Ledger) -> None:

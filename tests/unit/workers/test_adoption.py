@@ -198,10 +198,15 @@ def test_adopting_again_asks_once_and_fetches_nothing(place: Place) -> None:
         ("/data/local-files/?d=../ledger.db", "is no file of the pool"),
         ("/data/local-files/?d=images/ab/unknown.png", "is not a radiograph of the pool"),
         ("/data/upload/1/gone.png", "has no upload"),
+        ("/data/upload/2/hand.png", "is an upload of another project than 1"),
+        ("/data/upload/1/\ud800.png", "leads neither into the pool nor to an upload"),
         ("", "has no 'image'"),
         (None, "has no 'image'"),
     ],
-    ids=["other host", "file", "upwards", "out of pool", "not in pool", "gone", "empty", "none"],
+    ids=[
+        *("other host", "file", "upwards", "out of pool", "not in pool", "gone"),
+        *("other project", "no character", "empty", "none"),
+    ],
 )
 def test_what_cannot_be_adopted_is_told_and_the_rest_goes_on(
     place: Place, address: str | None, reason: str
@@ -240,9 +245,9 @@ def test_what_was_not_adopted_is_in_the_overview(place: Place) -> None:
     place.upload(b"no image")
     place.adopt()
 
-    attention = overview(replace(place.settings, redis_port=free_port()), place.ledger).attention
+    notices = overview(replace(place.settings, redis_port=free_port()), place.ledger).attention
 
-    assert not_adopted(place.ledger)[0] in attention
+    assert not_adopted(place.ledger)[0] in [notice.sentence for notice in notices]
 
 
 def test_what_could_not_be_fetched_is_adopted_with_its_labels_once_it_can(place: Place) -> None:

@@ -168,6 +168,15 @@ def test_exactly_the_version_that_is_named_is_learnt_from(
     assert done.training["counts"]["train"] == 4
 
 
+def test_films_over_the_workspaces_limits_are_left_out(
+    tmp_workspace: Settings, repository: FakeRepository, runs: dict[Path, dict[str, Any]]
+) -> None:
+    settings = replace(tmp_workspace, max_image_pixels=100)
+
+    with pytest.raises(TrainingError, match="more than the 100 that are read"):
+        try_out(settings, Plan(config="smoke", changes=TINY))
+
+
 def test_a_version_that_is_not_there_is_named(tried: Callable[..., Tried]) -> None:
     with pytest.raises(NotFoundError, match="v9"):
         tried(version="v9")

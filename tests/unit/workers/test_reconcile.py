@@ -14,6 +14,7 @@ from data.ledger.ledger import Ledger
 from labeling_config.tasks import load_task
 from tests.unit.workers.workspace import PROJECT, FakeLabelStudio, with_tasks
 from workers.reconcile import CURSOR, FULL_EVERY, REFUSED, full_is_due, reconcile_labels
+from workers.rescoring import open_tasks
 
 SPEC = load_task("bone_age")
 
@@ -120,6 +121,20 @@ def test_a_skipped_radiograph_is_no_label(ledger: Ledger, studio: FakeLabelStudi
     reconcile_labels(studio, ledger, SPEC)
 
     assert ledger.readings() == []
+
+
+def test_a_film_that_cannot_be_read_waits_for_nobody_and_is_no_label(
+    ledger: Ledger, studio: FakeLabelStudio
+) -> None:
+    studio.submit(1, 1, 100.0, unreadable="exposure")
+
+    for full in (False, True):
+        reconcile_labels(studio, ledger, SPEC, full=full)
+
+    (reading,) = ledger.readings()
+    assert (reading.unreadable, reading.values) == ("exposure", {})
+    assert reading.radiograph_id not in open_tasks(ledger, PROJECT).values()
+    assert ledger.changed_radiographs(after=0) == 0
 
 
 def test_only_what_changed_is_asked_for_the_second_time(

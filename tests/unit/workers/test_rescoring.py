@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from data.domain import Prediction, Radiograph, Split
-from data.errors import CarpalError, ImageError
+from data.domain import REFERENCE_READER, Prediction, Radiograph, Reading, Split
+from data.errors import CarpalError, ImageError, NotFoundError
 from data.images.decoding import ImageLimits
+from data.images.picture import film_png
 from data.ledger.ledger import Ledger
-from tests.unit.workers.workspace import PROJECT, radiograph
+from labeling_config.client import TaskState
+from tests.unit.workers.workspace import PROJECT, START, radiograph
 from workers import rescoring
+from workers.assembly import pool, task
 from workers.promotion import CHAMPION
-from workers.rescoring import is_behind, predictions_of, rescore_pool, write_again
+from workers.rescoring import (
+    is_behind,
+    predictions_of,
+    rescore_if_behind,
+    rescore_pool,
+    write_again,
+)
 from workers.settings import Settings
+from workers.standards import Standards
+from workers.strips import StandardPictures, Strips, write_strips
 
 MODEL = "v0001-aaaaaaaa"
 
@@ -31,11 +43,17 @@ class FakePredictor:
     killed_after: int = 1000
     asked: list[str] = field(default_factory=list)
     limits: ImageLimits | None = None
+    told: dict[str, Mapping[str, str]] = field(default_factory=dict)
 
     def predict_files(
-        self, items: Sequence[tuple[str, Path]], batch_size: int, limits: ImageLimits
+        self,
+        items: Sequence[tuple[str, Path]],
+        batch_size: int,
+        limits: ImageLimits,
+        known: Mapping[str, Mapping[str, str]],
     ) -> tuple[list[Prediction], dict[str, CarpalError]]:
         self.limits = limits
+        self.told |= known
         names = [name for name, _ in items]
         for name in names:
             if len(self.asked) == self.killed_after:
@@ -55,9 +73,13 @@ class FakePredictor:
 
 @dataclass
 class FakeStudio:
-    """Keeps the score of each task."""
+    """Keeps the score and the data of each task."""
 
     scores: dict[int, float] = field(default_factory=dict)
+    data: dict[int, dict[str, Any]] = field(default_factory=dict)
+    changed: list[int] = field(default_factory=list)
+    """Tasks whose data was changed, in order."""
+    killed_after: int = 1000
 
     def write_predictions(self, project: int, rows: Sequence[tuple[int, Mapping[str, Any]]]) -> int:
         self.scores |= {task: prediction["score"] for task, prediction in rows}
@@ -65,6 +87,18 @@ class FakeStudio:
 
     def set_model_version(self, *arguments: Any, **credentials: str) -> None:
         pass
+
+    def tasks(self, project: int) -> Iterator[TaskState]:
+        for number, data in sorted(self.data.items()):
+            yield TaskState(number, dict(data), START, ())
+
+    def set_task_data(self, task: int, data: Mapping[str, Any]) -> None:
+        if len(self.changed) == self.killed_after:
+            raise KeyboardInterrupt
+        if task not in self.data:
+            raise NotFoundError("No such task.")
+        self.changed.append(task)
+        self.data[task] = dict(data)
 
 
 class FakeRegistry:
@@ -131,6 +165,18 @@ def test_films_are_read_under_the_limits_of_the_settings(
     )
 
 
+def test_the_model_is_told_the_sex_that_is_recorded_and_no_other(
+    tmp_workspace: Settings, ledger: Ledger, predictor: FakePredictor
+) -> None:
+    told = replace(radiograph(1), metadata={"sex": "male"})
+    untold = replace(radiograph(2), metadata={"laterality": "left"})
+    ledger.add_radiographs([told, untold])
+
+    predictions_of(tmp_workspace, ledger, MODEL, [told.id, untold.id])
+
+    assert predictor.told == {told.id: {"sex": "male"}, untold.id: {}}
+
+
 def test_an_unreadable_film_costs_the_others_nothing(
     tmp_workspace: Settings, ledger: Ledger, predictor: FakePredictor, studio: FakeStudio
 ) -> None:
@@ -188,3 +234,146 @@ def test_a_new_task_has_nothing_written_again(
     write_again(ledger, [2])
 
     assert is_behind(ledger, PROJECT) == ""
+
+
+def with_strip(ledger: Ledger, studio: FakeStudio, *numbers: int) -> None:
+    """Given tasks that show a film and a place for reference cases."""
+    for number in numbers:
+        with_task(ledger, number)
+        studio.data[number] = {"image": "x", "radiograph": "y", "standards": "none yet"}
+
+
+def settle(ledger: Ledger, tmp_workspace: Settings, number: int, age: float) -> None:
+    """Given a film with a reference, whose file can be read."""
+    film = radiograph(number)
+    ledger.add_radiographs([film])
+    values: dict[str, float | str] = {"age_months": age, "sex": "female"}
+    ledger.record_readings([Reading(film.id, REFERENCE_READER, values, START)])
+    file = tmp_workspace.pool / film.path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(film_png(np.full((30, 20), 90, np.uint8)))
+
+
+def test_each_film_gets_the_reference_cases_beside_it_and_keeps_its_other_data(
+    tmp_workspace: Settings, ledger: Ledger, predictor: FakePredictor, studio: FakeStudio
+) -> None:
+    with_strip(ledger, studio, 1)
+    settle(ledger, tmp_workspace, 7, 98.0)
+
+    rescore_pool(tmp_workspace, ledger, MODEL)
+
+    data = studio.data[1]
+    assert (data["image"], data["radiograph"]) == ("x", "y")
+    assert "Reference cases, female" in data["standards"]
+    picture = f"images/standards/00/{7:064x}.jpg"
+    assert f"/data/local-files/?d={picture}" in data["standards"]
+    assert (tmp_workspace.pool / picture).is_file()
+
+
+def test_the_film_that_is_served_first_gets_its_reference_cases_first(
+    tmp_workspace: Settings, ledger: Ledger, predictor: FakePredictor, studio: FakeStudio
+) -> None:
+    with_strip(ledger, studio, 1, 2, 3)
+    predictor.confidences = {radiograph(1).id: 0.9, radiograph(2).id: 0.1, radiograph(3).id: 0.5}
+
+    rescore_pool(tmp_workspace, ledger, MODEL)
+
+    assert studio.changed == [2, 3, 1]
+
+
+def test_strips_that_are_as_they_should_be_are_not_written_again(
+    tmp_workspace: Settings, ledger: Ledger, predictor: FakePredictor, studio: FakeStudio
+) -> None:
+    with_strip(ledger, studio, 1, 2)
+    settle(ledger, tmp_workspace, 7, 98.0)
+    rescore_pool(tmp_workspace, ledger, MODEL)
+    studio.changed.clear()
+    studio.data[2]["standards"] = "somebody changed it"
+
+    rescore_pool(tmp_workspace, ledger, MODEL)
+
+    assert studio.changed == [2]
+
+
+def test_strips_that_a_kill_left_out_are_asked_for_again(
+    tmp_workspace: Settings,
+    ledger: Ledger,
+    predictor: FakePredictor,
+    studio: FakeStudio,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(
+        rescoring, "request_rescore", lambda _, version: bool(asked.append(version))
+    )
+    with_strip(ledger, studio, 1, 2)
+    studio.killed_after = 1
+    with pytest.raises(KeyboardInterrupt):
+        rescore_pool(tmp_workspace, ledger, MODEL)
+    rescore_if_behind(tmp_workspace, ledger)
+    studio.killed_after = 1000
+
+    rescore_pool(tmp_workspace, ledger, MODEL)
+    rescore_if_behind(tmp_workspace, ledger)
+
+    assert sorted(studio.changed) == [1, 2]
+    assert asked == [MODEL]
+
+
+def test_a_task_that_was_deleted_costs_the_others_nothing(
+    tmp_workspace: Settings, ledger: Ledger, predictor: FakePredictor, studio: FakeStudio
+) -> None:
+    with_strip(ledger, studio, 1, 2)
+    del studio.data[1]
+
+    rescore_pool(tmp_workspace, ledger, MODEL)
+
+    assert studio.changed == [2]
+
+
+def test_a_standard_whose_film_cannot_be_read_is_left_out(
+    tmp_workspace: Settings, ledger: Ledger, predictor: FakePredictor, studio: FakeStudio
+) -> None:
+    with_strip(ledger, studio, 1)
+    settle(ledger, tmp_workspace, 7, 98.0)
+    (tmp_workspace.pool / radiograph(7).path).write_bytes(b"no image")
+
+    rescore_pool(tmp_workspace, ledger, MODEL)
+
+    assert "None is settled yet" in studio.data[1]["standards"]
+
+
+def test_strips_of_a_model_that_serves_no_longer_are_left_to_the_next(
+    tmp_workspace: Settings, ledger: Ledger, predictor: FakePredictor, studio: FakeStudio
+) -> None:
+    with_strip(ledger, studio, 1)
+    strips = Strips(
+        task(tmp_workspace),
+        Standards.load(ledger, task(tmp_workspace)),
+        StandardPictures(pool(tmp_workspace)),
+    )
+    said = predictions_of(tmp_workspace, ledger, MODEL, [radiograph(1).id])[radiograph(1).id]
+
+    left = write_strips(studio, PROJECT, strips, {1: (radiograph(1), said)}, lambda: False)
+
+    assert (left, studio.changed) == (None, [])
+
+
+def test_a_page_without_a_place_for_reference_cases_waits_for_none(
+    tmp_workspace: Settings,
+    ledger: Ledger,
+    predictor: FakePredictor,
+    studio: FakeStudio,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(
+        rescoring, "request_rescore", lambda _, version: bool(asked.append(version))
+    )
+    monkeypatch.setattr(rescoring, "shows_standards", lambda spec: False)
+    with_strip(ledger, studio, 1)
+
+    rescore_pool(tmp_workspace, ledger, MODEL)
+    rescore_if_behind(tmp_workspace, ledger)
+
+    assert (studio.changed, asked) == ([], [])

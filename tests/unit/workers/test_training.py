@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -151,6 +152,15 @@ def test_a_model_that_became_champion_before_a_kill_is_not_held_against_itself(
     assert given.now().reason == "Better than the champion."
     assert len(judged) == 1
     assert len(list(given.ledger.events(kinds=[EventKind.GATE]))) == 1
+
+
+def test_films_over_the_workspaces_limits_are_left_out(given: Given) -> None:
+    shutil.rmtree(given.settings.home / "runs" / given.run.id)
+    settings = replace(given.settings, max_image_pixels=100)
+
+    run_training(settings, given.ledger, given.run.id)
+
+    assert "more than the 100 that are read" in given.now().error
 
 
 def test_a_heartbeat_outlives_a_ledger_that_fails_for_a_moment(

@@ -32,7 +32,14 @@ class FakeLabelStudio:
     """Annotations that the lists lack although they are there."""
 
     def submit(
-        self, number: int, task: int, age: float, *, sex: str = "female", skipped: bool = False
+        self,
+        number: int,
+        task: int,
+        age: float,
+        *,
+        sex: str = "female",
+        skipped: bool = False,
+        unreadable: str = "",
     ) -> None:
         self.clock += timedelta(minutes=1)
         result = [
@@ -51,6 +58,9 @@ class FakeLabelStudio:
                 "value": {"choices": [sex]},
             },
         ]
+        if unreadable:
+            flag = {"choices": [unreadable]}
+            result.append({**result[1], "id": "u", "from_name": "unreadable", "value": flag})
         self.annotations[number] = {
             "id": number,
             "task": task,
