@@ -116,7 +116,7 @@ def _prepare(
     client.write_predictions(project, rows)
     client.request("PATCH", f"/api/projects/{project}/", body={"model_version": MODEL})
     standards = Standards.load(ledger, spec)
-    strips = Strips(spec, standards, StandardPictures(pool(settings)))
+    strips = Strips(spec, standards, StandardPictures(pool(settings)), settings.pages)
     write_strips(client, project, strips, said, lambda: True)
     return sorted(said)
 

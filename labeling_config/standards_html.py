@@ -40,20 +40,26 @@ class ReferenceCase:
     reference: bool
 
 
-def standards_html(target: Target, choice: str, cases: Sequence[ReferenceCase]) -> str:
+def standards_html(
+    target: Target, choice: str, cases: Sequence[ReferenceCase], case_page: str
+) -> str:
     """Returns what stands beside a film.
 
     Args:
         target: The number that the cases are ordered by.
         choice: What all cases have in common, such as the sex; empty: nothing.
         cases: The youngest first; may be empty.
+        case_page: Address of the page that shows the film with its heat map.
     """
     heading = escape(f"Reference cases, {choice}" if choice else "Reference cases")
+    # It is left open: a reader comes back to an unsubmitted form.
+    link = f'<a href="{escape(case_page)}" target="_blank" rel="noopener">Heat map and more</a>'
+    heading = f"<h4>{link}{heading}</h4>"
     if not cases:
-        return f"<h4>{heading}</h4><p>None is settled yet near this value.</p>"
+        return f"{heading}<p>None is settled yet near this value.</p>"
     shown = "".join(_case_html(target, case) for case in cases)
     # One line: a blank one would end the block for Markdown.
-    return f'<h4>{heading}</h4><div class="standards">{shown}</div>'
+    return f'{heading}<div class="standards">{shown}</div>'
 
 
 def _case_html(target: Target, case: ReferenceCase) -> str:

@@ -9,6 +9,7 @@ from data.ledger.predictions import prediction_id
 from ml_backend.film_warnings import is_unusual
 from ml_backend.sent_films import FilmAnswer
 from ml_backend.services import Services
+from workers.recorded import input_of
 from workers.standards import Standard, primary_number
 
 AGE_TARGET = "age_months"
@@ -53,7 +54,7 @@ def _counted(count: int, noun: str) -> str:
 
 def _bone_age(answer: FilmAnswer) -> dict[str, Any]:
     prediction = answer.prediction
-    sex = str(answer.input_value(SEX_TARGET))
+    sex = str(prediction.used.get(SEX_TARGET) or prediction.values[SEX_TARGET])
     age = float(prediction.values[AGE_TARGET])
     return {
         "bone_age": age,
@@ -85,7 +86,7 @@ def _standards(services: Services, answer: FilmAnswer) -> tuple[Standard, ...]:
     value = _primary_value(services.spec, answer.prediction)
     if value is None:
         return ()
-    choice = answer.input_value(services.spec.input)
+    choice = input_of(services.spec, answer.prediction) or None
     nearest = services.standards().nearest(value, choice, answer.patient)
     return tuple(s for s in nearest if s.radiograph.id != answer.prediction.radiograph_id)
 

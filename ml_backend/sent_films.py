@@ -66,12 +66,6 @@ class FilmAnswer:
     kept: bool
     warnings: tuple[str, ...]
 
-    def input_value(self, name: str | None) -> str | None:
-        """Returns what is said of an input target: what was fed, else what the model reads."""
-        prediction = self.prediction
-        value = prediction.used.get(name or "") or prediction.values.get(name or "")
-        return None if value is None else str(value)
-
 
 def told_of(prediction: Prediction) -> Known:
     """Returns input target -> value that the model was told, not what it had to predict."""

@@ -225,7 +225,7 @@ def _write_strips(
         changed = write_strips(
             client,
             project,
-            Strips(spec, standards, StandardPictures(pool(settings))),
+            Strips(spec, standards, StandardPictures(pool(settings)), settings.pages),
             {t: (films[shown[t]], predictions[shown[t]]) for t in served},
             lambda: ledger.get_state(CHAMPION) == champion and time.monotonic() < deadline,
         )

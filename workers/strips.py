@@ -20,6 +20,7 @@ from labeling_config.client import LabelStudio
 from labeling_config.codec import LOCAL_FILES, shows_standards
 from labeling_config.layout import STANDARDS_KEY
 from labeling_config.standards_html import ReferenceCase, standards_html
+from workers.recorded import input_of
 from workers.standards import Standard, Standards, primary_number
 
 PICTURES = "standards"
@@ -72,28 +73,34 @@ class Strips:
         spec: The task.
         standards: The settled films.
         pictures: Of these.
+        pages: Base URL of the pages of cases.
     """
 
-    def __init__(self, spec: TaskSpec, standards: Standards, pictures: StandardPictures) -> None:
+    def __init__(
+        self, spec: TaskSpec, standards: Standards, pictures: StandardPictures, pages: str
+    ) -> None:
         self._spec = spec
         self._standards = standards
         self._pictures = pictures
+        self._pages = pages
         self._target = primary_number(spec) if shows_standards(spec) else None
 
-    def beside(self, film: Radiograph, said: Prediction) -> str | None:
+    def beside(self, task: int, film: Radiograph, said: Prediction) -> str | None:
         """Returns the HTML of the strip; None: the task has no place for one.
 
         Args:
+            task: Number of the Label Studio task.
             film: The film.
             said: What the serving model says of it.
         """
         target = self._target
         if target is None or target.name not in said.values:
             return None
-        choice = _choice(self._spec, said)
+        choice = input_of(self._spec, said)
         value = float(said.values[target.name])
         near = self._standards.nearest(value, choice or None, film.patient)
-        return standards_html(target, choice, self._cases(near))
+        case_page = f"{self._pages}/task/{task}"
+        return standards_html(target, choice, self._cases(near), case_page)
 
     def _cases(self, near: tuple[Standard, ...]) -> list[ReferenceCase]:
         cases = []
@@ -132,7 +139,7 @@ def write_strips(
     for number, (task, (film, said)) in enumerate(films.items()):
         if number % ASK_EVERY == 0 and not wanted():
             return None
-        html = strips.beside(film, said)
+        html = strips.beside(task, film, said)
         if html is None or task not in there or there[task].get(STANDARDS_KEY) == html:
             continue
         try:
@@ -141,10 +148,3 @@ def write_strips(
             continue  # Somebody has deleted the task since.
         changed += 1
     return changed
-
-
-def _choice(spec: TaskSpec, said: Prediction) -> str:
-    """Returns the sex that the model was told, or else that it says; empty: neither."""
-    if spec.input is None:
-        return ""
-    return said.used.get(spec.input) or str(said.values.get(spec.input, ""))

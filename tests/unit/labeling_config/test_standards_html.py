@@ -10,6 +10,7 @@ from data.domain import Target
 from labeling_config.standards_html import ReferenceCase, standards_html
 
 AGE = Target("age_months", "number", "months", minimum=0.0, maximum=240.0, tolerance=6.0)
+PAGE = "http://localhost:9090/task/41"
 NBSP = "\u00a0"
 
 
@@ -45,11 +46,12 @@ def case(place: str = "same", value: float = 106.0, **facts: int | bool) -> Refe
 def test_a_strip_shows_the_younger_the_alike_and_the_older_case() -> None:
     shown = Words(
         standards_html(
-            AGE, "female", [case("younger", 96.0), case("same", 106.0), case("older", 120.0)]
+            AGE, "female", [case("younger", 96.0), case("same", 106.0), case("older", 120.0)], PAGE
         )
     )
 
     assert shown.words == [
+        "Heat map and more",
         "Reference cases, female",
         *("96 months (8 y 0 m)", "Just younger: 3 of 3 readers"),
         *("106 months (8 y 10 m)", "Same age: 3 of 3 readers"),
@@ -71,11 +73,12 @@ def test_a_strip_shows_the_younger_the_alike_and_the_older_case() -> None:
     ids=["one apart", "adjudicator alone", "reference", "reference that was read"],
 )
 def test_a_case_says_who_agreed(facts: dict[str, int | bool], said: str) -> None:
-    assert Words(standards_html(AGE, "", [case(**facts)])).words[-1] == f"Same age: {said}"
+    assert Words(standards_html(AGE, "", [case(**facts)], PAGE)).words[-1] == f"Same age: {said}"
 
 
 def test_a_strip_without_cases_says_so() -> None:
-    assert Words(standards_html(AGE, "male", [])).words == [
+    assert Words(standards_html(AGE, "male", [], PAGE)).words == [
+        "Heat map and more",
         "Reference cases, male",
         "None is settled yet near this value.",
     ]
@@ -84,12 +87,13 @@ def test_a_strip_without_cases_says_so() -> None:
 def test_a_number_that_is_no_age_has_no_years() -> None:
     depth = Target("depth", "number", "cm", minimum=0.0, maximum=9.0, tolerance=0.5)
 
-    words = Words(standards_html(depth, "", [case("older", 2.5)])).words
+    words = Words(standards_html(depth, "", [case("older", 2.5)], PAGE)).words
 
-    assert words == ["Reference cases", "2.5 cm", "Just above: 3 of 3 readers"]
+    assert words[1:] == ["Reference cases", "2.5 cm", "Just above: 3 of 3 readers"]
 
 
 def test_what_could_be_read_as_a_tag_is_text() -> None:
-    words = Words(standards_html(AGE, "<b>&", [])).words
+    shown = standards_html(AGE, "<b>&", [], 'http://h/"><b>')
 
-    assert "".join(words).startswith("Reference cases, <b>&")
+    assert "".join(Words(shown).words).startswith("Heat map and moreReference cases, <b>&")
+    assert 'href="http://h/&quot;&gt;&lt;b&gt;"' in shown
