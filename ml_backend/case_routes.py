@@ -74,7 +74,9 @@ def case_routes(services: Services, desk: Desk) -> Blueprint:
 
 def _page(services: Services, desk: Desk, radiograph_id: str) -> Response:
     serving = services.models.served.model_version
-    case = desk.case(radiograph_id, serving)
+    # The labelling page leads here like this: what a reader submits is to be his or her own.
+    independent = request.args.get("readings") == "off"
+    case = desk.case(radiograph_id, serving, independent=independent)
     similar = desk.similar(case.radiograph, serving)
     target = primary_number(services.spec)
     likes = [one.standard.radiograph.id for one in similar.cases]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from data.domain import LabelledRadiograph, Prediction, Radiograph, Reading, TaskSpec
@@ -50,6 +50,7 @@ class Case:
         label: What its readers agree on, or the reference; None: nobody has read it.
         disputed: Targets on which its readers are beyond tolerance and nobody has settled.
         readings: By time, withdrawn ones included.
+        independent: What readers and references say was left out.
         shown: The prediction of the model that serves, or else the newest; None: there is none.
         predictions: All of them, the newest first.
         input: What became of the task's input; None: the task has none.
@@ -67,6 +68,7 @@ class Case:
     label: LabelledRadiograph | None
     disputed: tuple[str, ...]
     readings: tuple[Reading, ...]
+    independent: bool
     shown: PastPrediction | None
     predictions: tuple[PastPrediction, ...]
     input: KnownInput | None
@@ -108,7 +110,12 @@ def radiograph_of_task(ledger: Ledger, task: int) -> str:
 
 
 def gather_case(
-    sources: CaseSources, standards: Standards, radiograph_id: str, serving: str
+    sources: CaseSources,
+    standards: Standards,
+    radiograph_id: str,
+    serving: str,
+    *,
+    independent: bool = False,
 ) -> Case:
     """Gathers what is known of a radiograph.
 
@@ -117,6 +124,8 @@ def gather_case(
         standards: Those of the ledger.
         radiograph_id: See `Radiograph.id`.
         serving: Version of the model that serves; empty: there is none.
+        independent: Leave out what readers and references say, and all that follows from it: for
+            a reader who has not submitted yet.
 
     Raises:
         NotFoundError: There is no such radiograph.
@@ -125,6 +134,8 @@ def gather_case(
     rows = sources.ledger.case(radiograph_id)
     if rows is None:
         raise NotFoundError(f"There is no radiograph {radiograph_id[:16]!r} in this workspace.")
+    if independent:
+        rows = replace(rows, readings=())
     spec, label = sources.spec, _label(rows, sources)
     past = _past(rows, spec, label, serving)
     shown = next((one for one in past if one.serves), next(iter(past), None))
@@ -145,6 +156,7 @@ def gather_case(
         label=label,
         disputed=_disputed(rows, sources),
         readings=rows.readings,
+        independent=independent,
         shown=shown,
         predictions=tuple(past),
         input=known,

@@ -85,9 +85,12 @@ class Desk:
         """Returns the id of the radiograph that a task shows; NotFoundError if there is none."""
         return radiograph_of_task(self._sources.ledger, task)
 
-    def case(self, radiograph_id: str, serving: str) -> Case:
+    def case(self, radiograph_id: str, serving: str, *, independent: bool = False) -> Case:
         """Returns what is known of a radiograph; see `workers.case.gather_case`."""
-        return gather_case(self._sources, self._standards.current(), radiograph_id, serving)
+        standards = self._standards.current()
+        return gather_case(
+            self._sources, standards, radiograph_id, serving, independent=independent
+        )
 
     def similar(self, radiograph: Radiograph, serving: str) -> Similar:
         """Returns the settled films that the serving model finds most like a film."""

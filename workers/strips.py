@@ -99,7 +99,7 @@ class Strips:
         choice = input_of(self._spec, said)
         value = float(said.values[target.name])
         near = self._standards.nearest(value, choice or None, film.patient)
-        case_page = f"{self._pages}/task/{task}"
+        case_page = f"{self._pages}/task/{task}?readings=off"
         return standards_html(target, choice, self._cases(near), case_page)
 
     def _cases(self, near: tuple[Standard, ...]) -> list[ReferenceCase]:

@@ -383,3 +383,16 @@ def test_what_pages_look_like_is_open_to_this_machine_alone(desk: CaseDesk, path
     assert desk.backend.client.get(path).status_code == 200
     elsewhere = desk.backend.client.get(path, headers={"Host": "carpal.example.org"})
     assert elsewhere.status_code == 401
+
+
+def test_the_page_that_labelling_leads_to_tells_no_reading(desk: CaseDesk) -> None:
+    desk.predict(112.0)
+    desk.read(97.0)
+
+    independent = text_of(desk, f"/task/{TASK}?readings=off")
+
+    assert READER in text_of(desk)
+    assert READER not in independent
+    assert "97 months" not in independent
+    assert "Left out here" in independent
+    assert "112 months" in independent

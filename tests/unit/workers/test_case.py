@@ -309,3 +309,16 @@ def test_an_explanation_is_told_what_the_prediction_was_told(
 
     assert rows is not None
     assert told_before(TASK, rows, NEW) == told
+
+
+def test_a_reader_who_has_not_submitted_sees_nothing_that_others_say(ledger: Ledger) -> None:
+    ledger.record_readings([a_reading(number=1, age_months=64.0, sex="male")])
+    ledger.add_predictions([said(NEW)])
+    sources = CaseSources(ledger, TASK, Versions())
+
+    case = gather_case(sources, Standards((), 0.0), FILM, NEW, independent=True)
+
+    assert (case.readings, case.label, case.disputed) == ((), None, ())
+    assert [past.error for past in case.predictions] == [None]
+    assert case.input is not None
+    assert (case.near_choice, case.input.conflict) == ("female", "")

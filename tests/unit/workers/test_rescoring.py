@@ -265,7 +265,7 @@ def test_each_film_gets_the_reference_cases_beside_it_and_keeps_its_other_data(
     data = studio.data[1]
     assert (data["image"], data["radiograph"]) == ("x", "y")
     assert "Reference cases, female" in data["standards"]
-    assert f"{tmp_workspace.pages}/task/1" in data["standards"]
+    assert f"{tmp_workspace.pages}/task/1?readings=off" in data["standards"]
     picture = f"images/standards/00/{7:064x}.jpg"
     assert f"/data/local-files/?d={picture}" in data["standards"]
     assert (tmp_workspace.pool / picture).is_file()
