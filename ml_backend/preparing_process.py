@@ -7,29 +7,19 @@ ends its decoder, or hangs it, costs no answer but its own.
 
 from __future__ import annotations
 
-import os
-import socket
 import subprocess
-import sys
-import time
 from contextlib import suppress
 from multiprocessing.connection import Connection
-from threading import Thread
 
+from data.child_process import end_with_parent, start_child
 from data.errors import CarpalError, ImageError
 from data.images.preparation import use_one_thread
 from ml_backend.film_reading import FilmRequest, Pixels, prepare_film
 
-START = (
-    "import os, sys; os.environ['OPENBLAS_NUM_THREADS'] = '1'; sys.path[:] = {path!r}; "
-    "from ml_backend.preparing_process import serve; serve({number})"
-)
 FILM_LIMIT_S = 30.0
 """Longest time that a film may take: the largest that is decoded takes some 3 s."""
 START_LIMIT_S = 60.0
 """Longest time that a process may take to start; on two idle cores it is half a second."""
-ORPHAN_S = 1.0
-"""How often the process looks whether it has lost its server."""
 STOP_S = 2.0
 
 CRASHED = (
@@ -39,11 +29,7 @@ CRASHED = (
 
 
 class PreparingProcess:
-    """One process; asked by one thread at a time, and started anew when it has ended.
-
-    It is a program of its own, not a fork: a fork could inherit a lock that another thread holds
-    for ever, and the server's CUDA context, which does not survive one.
-    """
+    """One process; asked by one thread at a time, and started anew when it has ended."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
@@ -63,7 +49,7 @@ class PreparingProcess:
         if self._process is not None and self._process.poll() is not None:
             self.close()  # It was ended while it had nothing to do.
         if self._connection is None:
-            self._connection = self._start()
+            self._process, self._connection = start_child(__name__)
             try:
                 if not self._connection.poll(START_LIMIT_S):
                     raise TimeoutError(f"It did not start within {START_LIMIT_S:g} s.")
@@ -113,23 +99,11 @@ class PreparingProcess:
         self.close()
         raise ImageError(f"Reading it took more than {FILM_LIMIT_S:g} s.")
 
-    def _start(self) -> Connection:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            number = theirs.fileno()
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", START.format(path=sys.path, number=number)],
-                pass_fds=[number],
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-        return Connection(ours.detach())
-
 
 def serve(number: int) -> None:
     """Prepares films that are asked for on the socket with this file descriptor."""
     use_one_thread()
-    Thread(target=_end_with, args=[os.getppid()], daemon=True).start()
+    end_with_parent()
     with Connection(number) as connection, suppress(EOFError, OSError):
         connection.send("ready")
         while True:
@@ -143,10 +117,3 @@ def _answer(request: FilmRequest) -> tuple[Pixels, ...] | CarpalError | str:
         return error
     except Exception as error:  # noqa: BLE001 the server logs it, and the next film is read
         return f"{type(error).__name__}: {error}"
-
-
-def _end_with(server: int) -> None:
-    """Ends this process when its server is gone, also while a film that hangs is being read."""
-    while os.getppid() == server:
-        time.sleep(ORPHAN_S)
-    os._exit(1)

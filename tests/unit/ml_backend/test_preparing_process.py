@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from data import child_process
 from data.errors import ImageError
 from data.images.decoding import DEFAULT_LIMITS, content_id
 from data.images.preparation import Preparation
@@ -128,7 +129,7 @@ def test_a_pool_hands_files_to_its_processes_and_pixels_to_the_model(tmp_path: P
 def test_where_no_process_can_be_started_the_pool_works_itself(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(preparing_process, "START", "raise SystemExit(1) # {path} {number}")
+    monkeypatch.setattr(child_process, "START", "raise SystemExit(1) # {path} {module} {number}")
     batcher, model = Batcher(), FakePredictor("v1")
     pool = DecodingPool(batcher, threads=1)
 
