@@ -24,6 +24,7 @@ MOST_WAITING = 1024
 """Films that are prepared, or are being, and not computed yet. Some 10 kB each at 96 pixels."""
 LINGER_S = 0.004
 """How long a batch that is not full waits for films that are being prepared at this moment."""
+STOPPING = "The backend is being stopped; ask again in a moment."
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +93,7 @@ class Batcher:
         """
         with self._changed:
             if self._closed:
-                raise BusyError("The backend is being stopped; ask again in a moment.")
+                raise BusyError(STOPPING)
             if self._expected + len(self._waiting) >= self._most_waiting:
                 raise BusyError("As many films wait as may; ask again in a moment.")
             self._expected += 1

@@ -20,7 +20,7 @@ import numpy as np
 
 from data.domain import Prediction
 from data.images.decoding import DEFAULT_LIMITS, ImageLimits
-from ml_backend.batching import Batcher, Film, expected
+from ml_backend.batching import STOPPING, Batcher, BusyError, Film, expected
 from ml_backend.film_reading import FilmRequest, Source, read_source
 from ml_backend.model_ports import Known, Predictor, Squares
 from ml_backend.preparing_process import PreparingProcess
@@ -98,9 +98,9 @@ class DecodingPool:
         answer: Future[Prediction] = Future()
         try:
             self._pool().submit(self._prepare, predictor, asked, answer, keep)
-        except RuntimeError:  # The pool is closed, and the process ends.
+        except RuntimeError as error:  # The pool is closed.
             self._batcher.give_up()
-            raise
+            raise BusyError(STOPPING) from error
         return answer
 
     def warm_up(self) -> None:

@@ -20,7 +20,7 @@ from labeling_config.client_sessions import Sessions
 from labeling_config.client_uploads import Uploads
 from ml_backend.decoding_pool import Asked
 from ml_backend.metrics import Counters, shared_counters
-from ml_backend.model_ports import Known, Predictor
+from ml_backend.model_ports import Predictor
 from ml_backend.serving import FIRST_LOOK_S, ModelServer, Served
 from workers import assembly
 from workers.adjudication import adjudicators
@@ -86,9 +86,6 @@ class Models(Protocol):
 
     def reserve(self) -> AbstractContextManager[None]:
         """Holds one of the places for requests that compute."""
-
-    def predict_image(self, payload: bytes, known: Known | None = None) -> Prediction:
-        """Predicts one image file with the model that serves."""
 
     def submit(
         self, predictor: Predictor, asked: Asked, *, remember: bool = True

@@ -1,8 +1,7 @@
 """The model that serves, replaced while requests run, and the ways to ask it.
 
-`ModelServer.predict_image(payload, known)` is the short way: one image file in, one prediction
-out. Whoever has many films, or wants to go on meanwhile, takes the predictor from `served` once,
-calls `submit` for each film and waits for the answers (`ml_backend.inference.answer_in_time`).
+Whoever asks takes the predictor from `served` once, calls `submit` for each film and waits for the
+answers (`ml_backend.inference.answer_in_time`).
 
 A thread of each process looks at the registry twice a second. A new champion is fetched, checked
 and tried out off the request path; then one reference is swapped. A request takes the reference
@@ -26,11 +25,11 @@ import numpy as np
 
 from data.domain import Prediction
 from data.errors import CarpalError, ModelError, ServiceUnavailableError
-from data.images.decoding import DEFAULT_LIMITS, ImageLimits, content_id
+from data.images.decoding import DEFAULT_LIMITS, ImageLimits
 from ml_backend.decoding_pool import Asked
-from ml_backend.inference import Inference, answer_in_time
+from ml_backend.inference import Inference
 from ml_backend.metrics import MODEL_LOADS, Counters
-from ml_backend.model_ports import Known, Predictor, Registry
+from ml_backend.model_ports import Predictor, Registry
 
 POLL_S = 0.5
 """A promotion is seen this late at most, plus the time to load."""
@@ -75,7 +74,7 @@ class ModelServer:
         cache: Folder for fetched models.
         counters: Told of every load, and of what the cache knew.
         poll_s: Seconds between two looks at the registry.
-        limits: Under which `predict_image` reads images.
+        limits: Under which images are read.
         use_processes: Films are decoded and prepared in processes of their own.
     """
 
@@ -142,26 +141,6 @@ class ModelServer:
     def reserve(self) -> AbstractContextManager[None]:
         """Holds one of the places for requests that wait for the model; see `Inference`."""
         return self._inference.reserve()
-
-    def predict_image(self, payload: bytes, known: Known | None = None) -> Prediction:
-        """Predicts one image file with the model that serves, or remembers what was said of it.
-
-        Args:
-            payload: The file's bytes.
-            known: Input target -> choice that is known of it before, such as the recorded sex.
-
-        Raises:
-            ServiceUnavailableError: There is no model yet.
-            BusyError: As many requests wait as may.
-            ImageError: The image cannot be read, or the model refuses it.
-            InvalidInputError: What is known is not one of the target's choices.
-        """
-        predictor = self.served.predictor
-        if predictor is None:
-            raise ServiceUnavailableError("There is no model yet; label radiographs to train one.")
-        asked = Asked(content_id(payload), payload, known or {})
-        with self.reserve():
-            return answer_in_time(self.submit(predictor, asked))
 
     def submit(
         self, predictor: Predictor, asked: Asked, *, remember: bool = True

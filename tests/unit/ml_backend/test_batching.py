@@ -269,6 +269,18 @@ def test_a_film_that_nobody_waits_for_any_more_is_not_read(batcher: Batcher) -> 
     assert model.read == ["slow"]
 
 
+def test_a_pool_that_is_closed_takes_no_more_films_and_holds_no_place() -> None:
+    batcher, model = Batcher(most_waiting=1), FakePredictor("v1")
+    pool = DecodingPool(batcher, use_processes=False)
+    pool.submit(model, Asked("a", picture(1))).result(LIMIT_S)
+    pool.close()
+
+    for _ in range(2):
+        with pytest.raises(BusyError, match="being stopped"):
+            pool.submit(model, Asked("b", picture(1)))
+    batcher.close()
+
+
 def test_many_requests_at_once_get_their_own_answers(batcher: Batcher) -> None:
     pool, models = (
         DecodingPool(batcher, threads=3, use_processes=False),

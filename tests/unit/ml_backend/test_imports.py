@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 
 READ_CONFIGURATION = "import runpy; runpy.run_path('ml_backend/gunicorn.conf.py')"
-IMPORT_APPLICATION = "import ml_backend.app"
+IMPORT_APPLICATION = "import ml_backend.server"
 PREPARE_FILMS = "import ml_backend.preparing_process"
 
 

@@ -319,12 +319,22 @@ def serving() -> Iterator[tuple[ModelServer, FakePredictor, Counters]]:
 Serving = tuple[ModelServer, FakePredictor, Counters]
 
 
+def predict_image(server: ModelServer, payload: bytes, known: Known | None = None) -> Prediction:
+    """Asks the model that serves for one image file and waits."""
+    predictor = server.served.predictor
+    assert predictor is not None
+    with server.reserve():
+        return answer_in_time(
+            server.submit(predictor, Asked(content_id(payload), payload, known or {}))
+        )
+
+
 def test_an_image_file_is_predicted_under_its_hash_and_told_what_is_known(
     serving: Serving,
 ) -> None:
     server, model, _ = serving
 
-    said = server.predict_image(png(1), {"sex": "male"})
+    said = predict_image(server, png(1), {"sex": "male"})
 
     assert said.radiograph_id == content_id(png(1))
     assert model.told == {content_id(png(1)): {"sex": "male"}}
@@ -333,7 +343,7 @@ def test_an_image_file_is_predicted_under_its_hash_and_told_what_is_known(
 def test_an_image_that_is_sent_again_is_not_computed_again(serving: Serving) -> None:
     server, model, counters = serving
 
-    first, second = server.predict_image(png(1)), server.predict_image(png(1))
+    first, second = predict_image(server, png(1)), predict_image(server, png(1))
 
     assert first is second
     assert model.batches == [[content_id(png(1))]]
@@ -345,7 +355,7 @@ def test_an_image_that_is_sent_again_with_another_sex_is_computed_again(serving:
     server, model, _ = serving
 
     for known in ({"sex": "male"}, {"sex": "female"}, {}):
-        server.predict_image(png(1), known)
+        predict_image(server, png(1), known)
 
     assert model.batches == [[content_id(png(1))]] * 3
 
@@ -357,7 +367,7 @@ def test_a_new_model_is_asked_anew() -> None:
     for version in ("v1", "v2"):
         registry.add(FakePredictor(version))
         server.look()
-        said.append(server.predict_image(png(1)).model_version)
+        said.append(predict_image(server, png(1)).model_version)
 
     assert said == ["v1", "v2"]
     server.stop()
@@ -378,13 +388,8 @@ def test_an_image_that_cannot_be_read_is_refused_and_not_remembered(
 
     for _ in range(2):
         with pytest.raises(ImageError, match=sentence):
-            server.predict_image(payload)
+            predict_image(server, payload)
     server.stop()
-
-
-def test_without_a_model_an_image_is_refused() -> None:
-    with pytest.raises(ServiceUnavailableError, match="no model yet"):
-        server_of(FakeRegistry()).predict_image(png(1))
 
 
 def test_an_answer_that_does_not_come_in_time_is_given_up(
