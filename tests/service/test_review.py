@@ -76,7 +76,8 @@ def test_a_training_waits_with_its_proposal(settings: Settings, ledger: Ledger) 
 
     assert (run.state, run.stage, run.version) == (RunState.QUEUED, REVIEW, "v0001")
     assert ledger.versions() == []
-    assert "proposals/v0001" in " ".join(overview(settings, ledger).attention)
+    told = [notice.sentence for notice in overview(settings, ledger).attention]
+    assert any("proposals/v0001" in sentence for sentence in told)
     assert follow_reviews(settings, ledger) == []
     assert recover_runs(settings, ledger) == []
 
