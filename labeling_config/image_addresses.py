@@ -1,11 +1,13 @@
-"""Where the image of a task may lie: in the pool, or among the uploads of the Label Studio we use.
+"""Where the image of a task may lie: in the pool, or where our Label Studio can fetch it from.
 
-Nothing else is followed (another host, `file://`, a path that leaves the pool): an address comes
-from whoever made the task.
+That is among its uploads, or in a cloud storage that it knows. Nothing else is followed (another
+host, `file://`, a path that leaves the pool): an address comes from whoever made the task.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
 from urllib.parse import unquote, urlsplit
 
@@ -16,6 +18,17 @@ MAX_ADDRESS_CHARS = 4096
 """Longest address that is looked at."""
 _UPLOAD = re.compile(r"/data/upload/([0-9]+)/(?!\.\.?$)[^/\\\x00-\x1f]+")
 """Project and file name, with percent escapes undone."""
+STORAGES = ("s3://", "gs://", "azure-blob://")
+"""How addresses in the cloud storages begin that Label Studio 1.23 resolves for a browser."""
+_OBJECT = re.compile(
+    r"(?:s3|gs|azure-blob)://[A-Za-z0-9][A-Za-z0-9._-]{1,221}/"
+    r"([^\\?#\x00-\x1f\x7f\ud800-\udfff]+)"
+)
+"""An object in a bucket (or container); the group is its key."""
+_OF_TASK = re.compile(r"/tasks/([0-9]+)/(?:resolve|presign)/\?fileuri=([\w%=-]+)", re.ASCII)
+"""How Label Studio rewrites such an address for a browser: task, address in base 64."""
+_OF_PROJECT = re.compile(r"/projects/[0-9]+/resolve/\?fileuri=([\w=-]+)", re.ASCII)
+"""How Carpal asks for it."""
 
 
 def path_on_label_studio(address: str, label_studio: str) -> str:
@@ -26,10 +39,12 @@ def path_on_label_studio(address: str, label_studio: str) -> str:
         label_studio: Base URL of the configured Label Studio.
 
     Raises:
-        InvalidInputError: It leads neither to local files nor to an upload of this Label Studio.
+        InvalidInputError: It leads neither to local files nor to an upload of this Label Studio,
+            nor is it an object of a cloud storage as Label Studio shows it to a browser.
     """
     refusal = InvalidInputError(
-        "The image address leads neither into the pool nor to an upload of Label Studio."
+        "The image address leads neither into the pool nor to an upload or a cloud storage of "
+        "Label Studio."
     )
     if len(address) > MAX_ADDRESS_CHARS:
         raise refusal
@@ -43,7 +58,7 @@ def path_on_label_studio(address: str, label_studio: str) -> str:
     except ValueError as error:
         raise refusal from error
     path = f"{parts.path}?{parts.query}" if parts.query else parts.path
-    if not path.startswith(LOCAL_FILES) and not is_upload(path):
+    if not path.startswith(LOCAL_FILES) and not is_upload(path) and not _OF_TASK.fullmatch(path):
         raise refusal
     return path
 
@@ -70,3 +85,68 @@ def require_own_upload(path: str, project: int | None) -> None:
 def is_upload(path: str) -> bool:
     """Says whether a path on Label Studio is that of an uploaded file."""
     return _UPLOAD.fullmatch(unquote(path)) is not None
+
+
+def stored_object(address: str, label_studio: str, task: object) -> str | None:
+    """Returns the object of a cloud storage that an image address names; None: it names none.
+
+    Args:
+        address: `s3://bucket/key`, or what Label Studio makes of it for a browser
+            (`/tasks/3/resolve/?fileuri=...`), or any other address of an image.
+        label_studio: Base URL of the configured Label Studio.
+        task: Id of the task whose image it is.
+
+    Raises:
+        InvalidInputError: The address is none that is followed, or it is another task's.
+    """
+    if not address.startswith(STORAGES):
+        resolved = _OF_TASK.fullmatch(path_on_label_studio(address, label_studio))
+        if resolved is None:
+            return None
+        if resolved[1] != str(task):
+            raise InvalidInputError("The image address is that of another task.")
+        address = _plain(unquote(resolved[2]))
+    found = _OBJECT.fullmatch(address)
+    if found is None or len(address) > MAX_ADDRESS_CHARS or _climbs(found[1]):
+        raise InvalidInputError("The image address names no object of a cloud storage.")
+    return address
+
+
+def resolving_path(stored: str, project: int | None) -> str:
+    """Returns the path on Label Studio that hands out an object of a cloud storage.
+
+    It asks for our project instead of a task: only storages of that project are looked at, while
+    our token could read those of others, too.
+
+    Args:
+        stored: See `stored_object`.
+        project: Ours; None: it is not known yet.
+
+    Raises:
+        InvalidInputError: There is no project whose storages could be asked.
+    """
+    if project is None:
+        raise InvalidInputError(
+            "The image lies in a cloud storage, and the workspace has no project yet that knows it."
+        )
+    coded = base64.urlsafe_b64encode(stored.encode()).decode()
+    return f"/projects/{project}/resolve/?fileuri={coded}"
+
+
+def object_behind(path: str) -> str | None:
+    """Returns the object that a path of `resolving_path` is for; None: it is no such path."""
+    asked = _OF_PROJECT.fullmatch(path)
+    return None if asked is None else _plain(asked[1])
+
+
+def _plain(coded: str) -> str:
+    """Undoes base 64."""
+    try:
+        return base64.b64decode(coded, altchars=b"-_", validate=True).decode()
+    except (binascii.Error, ValueError) as error:
+        raise InvalidInputError("The image address cannot be decoded.") from error
+
+
+def _climbs(key: str) -> bool:
+    """Says whether an address made of this key could lead to another object than it names."""
+    return any(part in (".", "..") for part in re.split(r"[/\\]", unquote(key)))

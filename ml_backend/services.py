@@ -16,8 +16,10 @@ from data.images.decoding import ImageLimits
 from data.ledger.events import Event, EventKind
 from data.ledger.ledger import Ledger as SqlLedger
 from data.runs import Run, RunState
+from labeling_config.client_image_hosts import NamedHosts
 from labeling_config.client_sessions import Sessions
 from labeling_config.client_uploads import Uploads
+from labeling_config.image_hosts import read_image_hosts
 from ml_backend.decoding_pool import Asked
 from ml_backend.metrics import Counters, shared_counters
 from ml_backend.model_ports import Predictor
@@ -104,7 +106,7 @@ class Services:
         models: The model that serves.
         counters: What `/metrics` shows.
         limits: Under which images are read.
-        fetch_upload: Reads what was uploaded into Label Studio, by its path below `/data/upload/`.
+        fetch_upload: Reads what Label Studio hands out, by its path there; see `Uploads`.
         reconcile: Asks for a reconcile, saying why; ServiceUnavailableError if nobody can be asked.
         project: Returns the id of the workspace's Label Studio project; None: not joined yet.
         overview: Looks at the loop as `carpal status` does; quick while nothing has happened.
@@ -138,7 +140,8 @@ def build_services(settings: Settings, counters: Counters | None = None) -> Serv
     spec = assembly.task(settings)
     ledger = SqlLedger.open(settings.ledger)
     limits = assembly.image_limits(settings)
-    uploads = Uploads(settings.label_studio, settings.label_studio_token)
+    hosts = NamedHosts(read_image_hosts(settings.image_hosts))
+    uploads = Uploads(settings.label_studio, settings.label_studio_token, hosts)
     counters = counters or shared_counters()
     standards = CurrentStandards(ledger, spec, adjudicators(settings))
     models = ModelServer(

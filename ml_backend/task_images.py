@@ -1,9 +1,9 @@
 """From a Label Studio task to the image that the expert sees in it.
 
-Two kinds of address are followed, and no other: files of the pool, which Label Studio serves as
-local files and which are read from disk here, and uploads, which are fetched from the configured
-Label Studio alone. Anything else (another host, `file://`, a path that leaves the pool) is refused
-before anything is opened.
+Three kinds of address are followed, and no other: files of the pool, which Label Studio serves as
+local files and which are read from disk here, and uploads and objects of cloud storages, for which
+the configured Label Studio alone is asked. Anything else (another host, `file://`, a path that
+leaves the pool) is refused before anything is opened.
 """
 
 from __future__ import annotations
@@ -16,7 +16,13 @@ from pathlib import Path
 from data.domain import Radiograph
 from data.errors import InvalidInputError, NotFoundError
 from labeling_config.codec import local_file_of, radiograph_of_task_data
-from labeling_config.image_addresses import is_upload, path_on_label_studio, require_own_upload
+from labeling_config.image_addresses import (
+    is_upload,
+    path_on_label_studio,
+    require_own_upload,
+    resolving_path,
+    stored_object,
+)
 from ml_backend.services import Services
 
 CONTENT_ID = re.compile(r"[0-9a-f]{64}")
@@ -56,10 +62,11 @@ class PoolImage:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """An image that was uploaded into Label Studio; it has not been fetched yet.
+    """An image that Label Studio hands out; it has not been fetched yet.
 
     Attributes:
-        address: Path below `/data/upload/` on the configured Label Studio.
+        address: Path on the configured Label Studio, of an upload or of an object of a cloud
+            storage (`labeling_config.image_addresses.resolving_path`).
     """
 
     address: str
@@ -77,12 +84,16 @@ def address_of_task(services: Services, task: object) -> PoolAddress | Upload:
         NotFoundError: The address leads into the pool, to what cannot be a radiograph.
     """
     data = task.get("data") if isinstance(task, Mapping) else None
-    if not isinstance(data, Mapping):
+    if not isinstance(task, Mapping) or not isinstance(data, Mapping):
         raise InvalidInputError("The task is not an object with 'data'.")
     address = data.get(services.spec.image_key)
     if not isinstance(address, str) or not address:
         raise InvalidInputError(f"The task has no {services.spec.image_key!r}.")
-    path = path_on_label_studio(address, services.settings.label_studio)
+    home = services.settings.label_studio
+    stored = stored_object(address, home, task.get("id"))
+    if stored is not None:
+        return Upload(resolving_path(stored, services.project()))
+    path = path_on_label_studio(address, home)
     if is_upload(path):
         require_own_upload(path, services.project())
         return Upload(path)

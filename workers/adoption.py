@@ -1,4 +1,6 @@
-"""Adopts images that somebody uploaded in Label Studio: they become radiographs of the pool.
+"""Adopts images that somebody brought into Label Studio: they become radiographs of the pool.
+
+Those are uploads, and objects of the cloud storages that Label Studio knows.
 
 Safe to run twice, by two jobs at once, and after a kill at any line: what is imported is known the
 next time, a task is linked once it is imported, and only then counted as seen.
@@ -19,9 +21,17 @@ from data.importing.items import import_items
 from data.ledger.ledger import Ledger
 from data.sources.item import Delivered, SourceItem
 from labeling_config.client import LabelStudio, TaskState
+from labeling_config.client_image_hosts import NamedHosts
 from labeling_config.client_uploads import Uploads
 from labeling_config.codec import local_file_of
-from labeling_config.image_addresses import is_upload, path_on_label_studio, require_own_upload
+from labeling_config.image_addresses import (
+    is_upload,
+    path_on_label_studio,
+    require_own_upload,
+    resolving_path,
+    stored_object,
+)
+from labeling_config.image_hosts import read_image_hosts
 from workers.assembly import pool, task
 from workers.salt import require_same_salt
 from workers.settings import Settings
@@ -65,7 +75,7 @@ class Adopter:
     Args:
         settings: Pool, salt, shares of the splits, limits, Label Studio.
         spec: The task of the project.
-        fetch: Reads an upload by its path on Label Studio.
+        fetch: Reads what Label Studio hands out, by its path there; see `Uploads`.
     """
 
     def __init__(self, settings: Settings, spec: TaskSpec, fetch: Callable[[str], bytes]) -> None:
@@ -76,7 +86,8 @@ class Adopter:
     @classmethod
     def of(cls, settings: Settings) -> Adopter:
         """Returns the adopter of a workspace."""
-        uploads = Uploads(settings.label_studio, settings.label_studio_token)
+        hosts = NamedHosts(read_image_hosts(settings.image_hosts))
+        uploads = Uploads(settings.label_studio, settings.label_studio_token, hosts)
         return cls(
             settings, task(settings), partial(uploads.read, max_bytes=settings.max_image_bytes)
         )
@@ -159,15 +170,22 @@ class Adopter:
         address = state.data.get(self._spec.image_key)
         if not isinstance(address, str) or not address:
             raise InvalidInputError(f"The task has no {self._spec.image_key!r}.")
-        path = path_on_label_studio(address, self._settings.label_studio)
-        if not is_upload(path):
-            return self._in_pool(ledger, path), 0
-        require_own_upload(path, project)
+        home = self._settings.label_studio
+        stored = stored_object(address, home, state.task_id)
+        if stored is None:
+            path = path_on_label_studio(address, home)
+            if not is_upload(path):
+                return self._in_pool(ledger, path), 0
+            require_own_upload(path, project)
+        else:
+            path = resolving_path(stored, project)
         payload = self._fetch(path)
         patient = str(state.data.get(PATIENT_KEY) or "").strip()
-        name = f"task {state.task_id}"
-        load = partial(Delivered, payload)
-        return SourceItem(name, patient=patient or f"{SOURCE} {path}", load=load), len(payload)
+        patient = patient or f"{SOURCE} {stored or path}"
+        item = SourceItem(
+            f"task {state.task_id}", patient=patient, load=partial(Delivered, payload)
+        )
+        return item, len(payload)
 
     def _in_pool(self, ledger: Ledger, path: str) -> str:
         file = local_file_of(path, self._settings.pool)

@@ -21,6 +21,7 @@ from urllib.parse import quote, urlsplit
 
 from data.atomic import storage_error, write_file
 from data.errors import InvalidInputError
+from labeling_config.image_hosts import read_image_hosts
 from workers.workspace_file import WORKSPACE_FILE, read_table
 
 PREFIX = "CARPAL_"
@@ -103,6 +104,8 @@ class Settings:
         dicomweb_user: Account on the DICOMweb server that is imported from.
         dicomweb_password: Password of that account.
         dicomweb_token: Bearer token for that server, instead of user and password.
+        image_hosts: Hosts that images of cloud storages are read from where Label Studio sends us
+            on to them, by comma: `name`, `name:port`, or `private:name` in a private network.
         max_image_bytes: Largest image file that is read.
         max_image_pixels: Largest image that is decoded.
     """
@@ -152,6 +155,7 @@ class Settings:
     dicomweb_user: str = ""
     dicomweb_password: str = field(default="", repr=False)
     dicomweb_token: str = field(default="", repr=False)
+    image_hosts: str = ""
     max_image_bytes: int = 64 * 1024 * 1024
     max_image_pixels: int = 64_000_000
 
@@ -192,6 +196,7 @@ class Settings:
                 )
         for name, schemes in URL_SCHEMES.items():
             _check_url(name, getattr(self, name), schemes)
+        read_image_hosts(self.image_hosts)
 
     @property
     def pool(self) -> Path:

@@ -111,7 +111,7 @@ def test_every_variable_of_ours_is_a_setting() -> None:
 @pytest.mark.parametrize("name", OURS)
 def test_our_services_can_read_their_settings(name: str) -> None:
     environment = {
-        key: re.sub(r"\$\{(\w+):\?[^}]*\}", "secret", value)
+        key: re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", re.sub(r"\$\{\w+:\?[^}]*\}", "secret", value))
         for key, value in SERVICES[name]["environment"].items()
     }
     settings = Settings.load(environment)

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from carpal import label_studio
+from carpal.free_ports import free_port
 from data.domain import Radiograph, Split
 from labeling_config.client import LabelStudio, ProjectHandle, TaskState
 from labeling_config.codec import prediction_to_json, task_data, values_to_result
 from labeling_config.project import ensure_project
-from tests.service.label_studio.stub_backend import PASSWORD, SECRET, USER, StubBackend
-from workers.settings import Settings
+from labeling_config.tasks import load_task
+from tests.service.label_studio.stub_backend import PASSWORD, SECRET, USER, StubBackend, serving
+from tests.support import eventually, missing
+from workers.settings import Settings, ensure_secrets
 
 ROOT = Path(__file__).resolve().parents[3]
 PYTHON = ROOT / ".venv-ls" / "bin" / "python"
+START_LIMIT_S = 240.0
 
 
 @dataclass
@@ -49,6 +57,43 @@ class Studio:
         """Returns a time after every change that there was in a project."""
         states = [state.updated_at for state in self.client.tasks(project)]
         return max(states) + timedelta(microseconds=1)
+
+
+@contextmanager
+def running_studio(home: Path, **more: str) -> Iterator[Studio]:
+    """Starts a Label Studio with a workspace of its own.
+
+    Args:
+        home: The workspace.
+        more: Further variables of its environment.
+    """
+    if not PYTHON.exists():
+        missing(f"Label Studio is not installed in {PYTHON.parent.parent.name}: run 'make setup'")
+    ensure_secrets(home)
+    settings = replace(
+        Settings.load({"CARPAL_HOME": str(home)}),
+        label_studio_python=PYTHON,
+        label_studio_port=free_port(),
+        backend_port=free_port(),
+    )
+    label_studio.prepare_template(PYTHON)
+    assert label_studio.seed_workspace(settings)
+    backend = StubBackend(load_task("bone_age"))
+    client = LabelStudio(settings.label_studio, settings.label_studio_token, timeout_s=30)
+    environment = {"PATH": os.defpath, "HOME": str(home), **label_studio.environment(settings)}
+    with (
+        serving(backend, settings.backend_port),
+        (home / "label-studio.log").open("wb") as log,
+        subprocess.Popen(
+            label_studio.argv(settings), env=environment | more, cwd=home, stdout=log, stderr=log
+        ) as process,
+    ):
+        try:
+            assert eventually(lambda: label_studio.ready(settings), START_LIMIT_S)
+            yield Studio(settings, process, client, backend)
+        finally:
+            client.close()
+            process.terminate()
 
 
 def radiographs(count: int) -> list[Radiograph]:

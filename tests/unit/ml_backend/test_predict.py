@@ -119,7 +119,10 @@ def test_without_a_model_every_task_gets_an_empty_list_and_no_invented_score(
         ({"image": "http://169.254.169.254/data/upload/3/x.png"}, "invalid_address", "neither"),
         ({"image": "http://127.0.0.1:6379/data/upload/3/x.png"}, "invalid_address", "neither"),
         ({"image": "\\\\elsewhere\\data\\upload\\3\\x.png"}, "invalid_address", "neither"),
-        ({"image": "s3://bucket/hand.png"}, "invalid_address", "neither"),
+        ({"image": "s3://bucket/hand.png"}, "invalid_address", "no project yet"),
+        ({"image": "s3://bucket/../hand.png"}, "invalid_address", "names no object"),
+        ({"image": "ftp://bucket/hand.png"}, "invalid_address", "neither"),
+        ({"image": "/tasks/8/resolve/?fileuri=czM6Ly9iL2s="}, "invalid_address", "another task"),
         (
             {"image": "/data/local-files/?d=images/aa/\ud800.png"},
             "invalid_address",
@@ -222,6 +225,40 @@ def test_an_upload_is_fetched_from_label_studio_and_not_kept(backend: Backend, h
     assert number_in(result) == 100.0
     assert backend.uploads.asked == ["/data/upload/3/hand.png"]
     assert backend.ledger.stored == {}
+
+
+STORED = "/projects/3/resolve/?fileuri=czM6Ly9idWNrZXQvaGFuZC5wbmc="
+"""How Label Studio is asked for s3://bucket/hand.png in project 3."""
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["s3://bucket/hand.png", "/tasks/7/resolve/?fileuri=czM6Ly9idWNrZXQvaGFuZC5wbmc="],
+    ids=["as it is stored", "as a browser gets it"],
+)
+def test_an_object_of_a_cloud_storage_is_fetched_through_our_project_and_not_kept(
+    backend: Backend, address: str
+) -> None:
+    joined = backend.with_project(3)
+    joined.serve(FakePredictor("v1"))
+    joined.uploads.files[STORED] = png(4)
+
+    (result,) = joined.predict([{"id": 7, "data": {"image": address}}])["results"]
+
+    assert number_in(result) == 100.0
+    assert joined.uploads.asked == [STORED]
+    assert joined.ledger.stored == {}
+
+
+def test_the_prediction_of_an_object_that_is_a_film_of_the_pool_is_kept(backend: Backend) -> None:
+    joined = backend.with_project(3)
+    joined.serve(FakePredictor("v1"))
+    adopted = joined.radiograph(4)
+    joined.uploads.files[STORED] = png(4)
+
+    joined.predict([{"id": 7, "data": {"image": "s3://bucket/hand.png"}}])
+
+    assert list(joined.ledger.stored) == [(adopted.id, "v1")]
 
 
 def test_the_prediction_of_an_adopted_upload_is_kept(backend: Backend) -> None:

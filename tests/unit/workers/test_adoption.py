@@ -118,6 +118,20 @@ def test_an_upload_becomes_a_radiograph_of_a_patient_of_its_own(place: Place) ->
     assert pool(place.settings).path(one).read_bytes() == film(1)
 
 
+def test_an_object_of_a_cloud_storage_becomes_a_radiograph_with_its_labels(place: Place) -> None:
+    place.files["/projects/1/resolve/?fileuri=czM6Ly9idWNrZXQvaGFuZC5wbmc="] = film(1)
+    task = place.task({"image": "s3://bucket/hand.png"})
+    place.label(task, age=77)
+
+    assert place.reconcile() == [task]
+
+    adopted = place.ledger.radiograph(place.links()[task])
+    assert adopted is not None
+    assert pool(place.settings).path(adopted).read_bytes() == film(1)
+    assert adopted.patient == pseudonym("label-studio s3://bucket/hand.png", "salt")
+    assert [reading.radiograph_id for reading in place.ledger.readings()] == [adopted.id]
+
+
 def test_the_patient_is_the_one_that_the_task_names(place: Place) -> None:
     tasks = [place.upload(film(number), patient=" P7 ") for number in (1, 2)]
 
@@ -198,6 +212,9 @@ def test_adopting_again_asks_once_and_fetches_nothing(place: Place) -> None:
         ("/data/local-files/?d=../ledger.db", "is no file of the pool"),
         ("/data/local-files/?d=images/ab/unknown.png", "is not a radiograph of the pool"),
         ("/data/upload/1/gone.png", "has no upload"),
+        ("s3://bucket/gone.png", "has no upload"),
+        ("s3://bucket/../hand.png", "names no object of a cloud storage"),
+        ("/tasks/99/resolve/?fileuri=czM6Ly9iL2s=", "is that of another task"),
         ("/data/upload/2/hand.png", "is an upload of another project than 1"),
         ("/data/upload/1/\ud800.png", "leads neither into the pool nor to an upload"),
         ("", "has no 'image'"),
@@ -205,6 +222,7 @@ def test_adopting_again_asks_once_and_fetches_nothing(place: Place) -> None:
     ],
     ids=[
         *("other host", "file", "upwards", "out of pool", "not in pool", "gone"),
+        *("gone from storage", "upwards in storage", "other task"),
         *("other project", "no character", "empty", "none"),
     ],
 )

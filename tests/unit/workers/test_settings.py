@@ -77,6 +77,7 @@ def test_values_take_the_type_of_their_field(tmp_path: Path) -> None:
         ("CARPAL_TRAIN_TIMEOUT_S", "-1"),
         ("CARPAL_MAX_IMAGE_PIXELS", "0"),
         ("CARPAL_REDIS_URL", "127.0.0.1:6379"),
+        ("CARPAL_IMAGE_HOSTS", "https://bucket.example.org"),
         ("CARPAL_LABEL_STUDIO_URL", "localhost:8080"),
         ("CARPAL_BACKEND_URL", "ftp://backend:9090"),
         ("CARPAL_BACKEND_URL", "http://backend:90900"),
