@@ -74,7 +74,10 @@ class NamedHosts:
                     return self._read_from(to, ip, allowance)
             return self._read_from(to, last, allowance)
         except (requests.RequestException, HTTPError) as error:
-            raise ServiceUnavailableError(f"{to.host} does not hand out the image.") from error
+            # Not `from error`, which holds the signed address.
+            raise ServiceUnavailableError(
+                f"{to.host} does not hand out the image ({type(error).__name__})."
+            ) from None
 
     def _read_from(self, to: Destination, ip: str, allowance: Allowance) -> bytes:
         wait = min(TIMEOUT_S, max(MIN_TIMEOUT_S, allowance.ends_at - time.monotonic()))

@@ -44,15 +44,19 @@ def prediction_to_json(spec: TaskSpec, prediction: Prediction) -> Json:
     """Returns a prediction as `/predict` answers it and Label Studio imports it.
 
     Numbers are rounded to the field's step, so that a reader who accepts them submits what the
-    field shows. Where the configuration has a note for a target, it says how sure the model is.
+    field shows. What is recorded with the film, such as the sex, is filled in as recorded, whatever
+    the model reads off it. Where the configuration has a note for a target, it says how sure the
+    model is.
 
     Raises:
         InvalidInputError: The model says what the field cannot hold.
     """
+    recorded = {n: v for n, v in prediction.used.items() if n not in prediction.predicted_inputs}
+    said = {**prediction.values, **recorded}
     values = {
-        target.name: _to_step(spec, target, checked_value(target, prediction.values[target.name]))
+        target.name: _to_step(spec, target, checked_value(target, said[target.name]))
         for target in spec.targets
-        if target.name in prediction.values and applies(target, prediction.values)
+        if target.name in said and applies(target, said)
     }
     regions = {each["from_name"]: each for each in values_to_result(spec, values)}
     result: list[Json] = []
@@ -63,7 +67,7 @@ def prediction_to_json(spec: TaskSpec, prediction: Prediction) -> Json:
             chances = prediction.probabilities.get(target.name, {})
             told["score"] = chances.get(str(values[target.name]), prediction.confidence)
             result.append(told)
-        if applies(target, prediction.values):
+        if applies(target, said):
             note = model_note(spec, target, prediction)
             result += _note(spec, target.name + MODEL_NOTE_SUFFIX, note)
     result += _note(spec, MODEL_VERSION_NOTE, version_note(prediction))

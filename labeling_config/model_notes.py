@@ -55,10 +55,11 @@ def _input_note(target: Target, prediction: Prediction) -> str:
     """Returns whether the model was told the choice, such as the sex, or had to find it itself."""
     told, share = prediction.used.get(target.name), _share(target, prediction)
     if told is None:
-        return "Withheld from the model" + (f", which would say {share}" if share else "")
+        return "Not told to the model" + (f", which says {share}" if share else "")
     if target.name in prediction.predicted_inputs:
         return f"Not recorded; predicted: {share or told}"
-    return f"Recorded with the film: {told}"
+    differs = share and str(prediction.values[target.name]) != told
+    return f"Recorded with the film: {told}" + (f"; the model sees {share}" if differs else "")
 
 
 def _share(target: Target, prediction: Prediction) -> str:

@@ -30,7 +30,7 @@ OPEN_ENDPOINTS = frozenset(
 )
 LOCAL_ENDPOINTS = frozenset(
     {
-        *("status.page", "versions.page", "versions.picture"),
+        *("status.page", "versions.page"),
         *("case.viewer", "case.icon"),
     }
 )
@@ -38,6 +38,7 @@ FILM_ENDPOINTS = frozenset(
     {
         *("case.case_of_task", "case.case_of_film", "case.film"),
         *("case.heat_map_of_task", "case.heat_map_of_film"),
+        "versions.picture",
     }
 )
 SIGN_IN = (

@@ -155,6 +155,7 @@ class Batcher:
 
 def answer_batch(films: Sequence[Film]) -> None:
     """Computes films of one model; each gets its own answer, or its own error."""
+    answers: list[tuple[Film, Prediction]] = []
     try:
         said = films[0].predictor.predict_prepared(
             [film.squares for film in films],
@@ -166,9 +167,10 @@ def answer_batch(films: Sequence[Film]) -> None:
         if len(films) == 1:
             films[0].answer.set_exception(expected(error, films[0].id))
             return
+    if not answers:
+        # Not in the handler, whose error keeps what the failed batch took of the memory.
         for film in films:
             answer_batch([film])
-        return
     for film, prediction in answers:
         if film.keep is not None:
             film.keep(prediction)

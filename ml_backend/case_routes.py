@@ -50,7 +50,8 @@ def case_routes(services: Services, desk: Desk) -> Blueprint:
             return _cached(Response(status=HTTPStatus.NOT_MODIFIED), tag, FOR_EVER)
         if size:
             return _cached(_png(desk.thumbnail(radiograph_id)), tag, FOR_EVER)
-        picture = desk.film(radiograph_id, as_stored=grey == "stored")
+        with services.models.reserve():  # A film of full size takes as much as a prediction.
+            picture = desk.film(radiograph_id, as_stored=grey == "stored")
         return _cached(_png(picture), tag, FOR_EVER)
 
     @routes.get("/task/<task>/heat-map.png")

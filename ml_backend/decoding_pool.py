@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -26,6 +27,8 @@ from ml_backend.model_ports import Known, Predictor, Squares
 from ml_backend.preparing_process import PreparingProcess
 
 MOST_THREADS = 8
+RETRY_S = 30.0
+"""Where no process could be started, the next attempt is made after this long."""
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +75,7 @@ class DecodingPool:
         self._limits = limits
         self._threads = threads or preparing_threads()
         self._use_processes = use_processes
+        self._retry_at = 0.0
         self._lock = threading.Lock()
         self._executor: ThreadPoolExecutor | None = None
         self._mine = threading.local()
@@ -159,7 +163,7 @@ class DecodingPool:
 
     def _process(self) -> PreparingProcess | None:
         """Returns the process of this thread, ready; None: there is none."""
-        if not self._use_processes:
+        if not self._use_processes or time.monotonic() < self._retry_at:
             return None
         process: PreparingProcess | None = getattr(self._mine, "process", None)
         if process is None:
@@ -169,7 +173,7 @@ class DecodingPool:
         try:
             process.be_ready()
         except OSError as error:
-            log.error("The server prepares films itself. %s", error)
-            self._use_processes = False
+            log.error("The server prepares films itself for %.0f s. %s", RETRY_S, error)
+            self._retry_at = time.monotonic() + RETRY_S
             return None
         return process

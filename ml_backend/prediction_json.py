@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from flask import request
+
 from data.domain import Prediction, TaskSpec
 from data.ledger.predictions import prediction_id
 from ml_backend.film_warnings import is_unusual
@@ -99,7 +101,9 @@ def _primary_value(spec: TaskSpec, prediction: Prediction) -> float | None:
 
 
 def _standard(services: Services, standard: Standard) -> dict[str, Any]:
-    page = f"/radiographs/{standard.radiograph.id}" if services.desk is not None else None
+    page = None
+    if services.desk is not None:
+        page = f"{request.script_root}/radiographs/{standard.radiograph.id}"
     if AGE_TARGET in {target.name for target in services.spec.targets}:
         said: dict[str, Any] = {
             "months": standard.value,

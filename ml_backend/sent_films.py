@@ -192,8 +192,10 @@ def _computed(
 ) -> list[Prediction]:
     films = [asked[number] for number in waiting]
     asking = [Asked(film.image.id, film.image.payload, film.told) for film in films]
-    answers = [services.models.submit(predictor, one) for one in asking]
+    answers: list[Future[Prediction]] = []
     try:
+        for one in asking:
+            answers.append(services.models.submit(predictor, one))
         return [_waited_for(film, answer) for film, answer in zip(films, answers, strict=True)]
     finally:
         for answer in answers:

@@ -135,7 +135,7 @@ def rescore_pool(settings: Settings, ledger: Ledger, model_version: str) -> int:
     ledger.set_state(SCORED, model_version)
     _note_seconds(ledger, model_version, time.monotonic() - began)
     # Last, because nobody has to wait for them.
-    _write_strips(settings, client, ledger, spec, handle.id, shown, predictions)
+    _write_strips(settings, client, ledger, spec, handle.id, model_version, shown, predictions)
     return written
 
 
@@ -211,11 +211,17 @@ def _write_strips(
     ledger: Ledger,
     spec: TaskSpec,
     project: int,
+    model_version: str,
     shown: dict[int, str],
     predictions: dict[str, Prediction],
 ) -> None:
-    """Puts the reference cases beside the films, in the order in which they will be served."""
-    champion, deadline = ledger.get_state(CHAMPION) or "", time.monotonic() + STRIPS_BUDGET_S
+    """Puts the reference cases beside the films, in the order in which they will be served.
+
+    How far it came is forgotten first: a model may have served before, and what it left unfinished
+    then, or another has changed since, is not done.
+    """
+    deadline = time.monotonic() + STRIPS_BUDGET_S
+    ledger.set_state(strips_key(model_version), "0")
     left = False
     if shows_standards(spec):
         films = ledger.radiographs_among(predictions)
@@ -227,11 +233,11 @@ def _write_strips(
             project,
             Strips(spec, standards, StandardPictures(pool(settings)), settings.pages),
             {t: (films[shown[t]], predictions[shown[t]]) for t in served},
-            lambda: ledger.get_state(CHAMPION) == champion and time.monotonic() < deadline,
+            lambda: ledger.get_state(CHAMPION) == model_version and time.monotonic() < deadline,
         )
         left = changed is None
     if not left:
-        ledger.set_state(strips_key(champion), str(max(shown, default=0)))
+        ledger.set_state(strips_key(model_version), str(max(shown, default=0)))
 
 
 def _note_seconds(ledger: Ledger, model_version: str, seconds: float) -> None:

@@ -107,6 +107,8 @@ class SimilarCases:
         """
         if not model_version:
             return Similar("no_model")
+        if not standards.training_films():
+            return Similar("ready")  # There is nothing to search, and no index will ever be made.
         try:
             held = self._current(model_version, standards)
             if held is None or held.lacks_films:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, Self, TypeAlias
 
 from data.domain import REFERENCE_READER, Radiograph, Reading, Split, Target, TaskSpec
+from data.importing.records import NearDuplicate
 from data.ledger.ledger import Ledger
 from data.readers.consensus import (
     agrees,
@@ -92,6 +93,7 @@ class Standards:
         target = primary_number(spec)
         if target is None:
             return cls((), 0.0)
+        pairs = ledger.near_duplicates()  # Before the films: those of a pair are there, then.
         _, radiographs, readings = ledger.snapshot()
         films = {film.id: film for film in radiographs if film.split is not Split.TEST}
         live = live_readings(reading for reading in readings if reading.radiograph_id in films)
@@ -100,7 +102,7 @@ class Standards:
         return cls(
             (standard for standard in found if standard is not None),
             target.tolerance or 0.0,
-            _patients_of_one_film(ledger, radiographs),
+            _patients_of_one_film(pairs, radiographs),
         )
 
     def __len__(self) -> int:
@@ -221,12 +223,12 @@ def _standard(
 
 
 def _patients_of_one_film(
-    ledger: Ledger, radiographs: Iterable[Radiograph]
+    pairs: Iterable[NearDuplicate], radiographs: Iterable[Radiograph]
 ) -> dict[str, frozenset[str]]:
     """Returns patient -> all patients, itself included, who share a film with it."""
     patients = {film.id: film.patient for film in radiographs}
     groups: dict[str, frozenset[str]] = {}
-    for pair in ledger.near_duplicates():
+    for pair in pairs:
         one, other = patients[pair.one], patients[pair.other]
         group = groups.get(one, frozenset({one})) | groups.get(other, frozenset({other}))
         groups |= dict.fromkeys(group, group)

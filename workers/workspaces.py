@@ -17,7 +17,7 @@ from labeling_config.tasks import load_task, task_names
 from workers.settings import PREFIX, SECRETS_FILE, Settings
 from workers.workspace_file import WORKSPACE_FILE, keep_task
 
-NEEDED_SECRETS = ("backend_password", "webhook_secret")
+NEEDED_SECRETS = ("backend_user", "backend_password", "webhook_secret")
 """Without them everybody could come in."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """What may stand in an address, in a page and in a header as it is."""

@@ -213,7 +213,12 @@ def _held(connection: Connection, model_version: str, limit: int) -> list[HeldPr
             readings.c["values"].label("read_values"),
         )
         .join(readings, readings.c.radiograph_id == predictions.c.radiograph_id)
-        .where(predictions.c.model_version == model_version, _counts(), ~known_before)
+        .where(
+            predictions.c.model_version == model_version,
+            readings.c.unreadable == "",
+            _counts(),
+            ~known_before,
+        )
         .order_by(readings.c.read_at.desc(), readings.c.key.desc())
     )
     found: dict[str, HeldPrediction] = {}

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from data.images.decoding import read_grey
+from labeling_config.client_sessions import SESSION_COOKIE
 from ml_backend.app import create_app
 from tests.service.dataset_workspace import AUTHOR, commit, open_repository, some_labels
 from tests.unit.data.dataset_cases import SPEC
-from tests.unit.ml_backend.conftest import Backend
+from tests.unit.ml_backend.conftest import SIGNED_IN, Backend
 from tests.unit.ml_backend.conftest import backend as backend_of
 
 pytestmark = pytest.mark.service
@@ -82,11 +83,11 @@ def test_the_picture_has_the_size_that_the_page_leaves_for_it_and_is_drawn_once(
     site: Site, tmp_path: Path
 ) -> None:
     page = site.page("/versions/v0001..v0002")
-    first = site.backend.client.get("/versions/v0001..v0002/picture.png")
+    first = site.backend.get("/versions/v0001..v0002/picture.png")
     (kept,) = (site.backend.services.settings.cache / "diffs").iterdir()
     kept.write_bytes(first.data[:-1] + b"!")
 
-    again = site.backend.client.get("/versions/v0001..v0002/picture.png")
+    again = site.backend.get("/versions/v0001..v0002/picture.png")
 
     assert first.content_type == "image/png"
     (tmp_path / "picture.png").write_bytes(first.data)
@@ -109,3 +110,13 @@ def test_the_pages_are_closed_to_other_machines(site: Site) -> None:
         answer = site.backend.client.get(path, environ_base={"REMOTE_ADDR": "192.0.2.7"})
 
         assert answer.status_code == 401
+
+
+def test_the_picture_shows_films_and_is_for_those_who_are_signed_in(site: Site) -> None:
+    client = site.backend.client
+    refused = client.get("/versions/v0001..v0002/picture.png")
+    client.set_cookie(SESSION_COOKIE, SIGNED_IN)
+
+    shown = client.get("/versions/v0001..v0002/picture.png")
+
+    assert (refused.status_code, shown.status_code) == (401, 200)

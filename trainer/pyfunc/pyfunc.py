@@ -9,7 +9,6 @@ in `error` and has no other answer; the others are answered all the same.
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -155,7 +154,7 @@ def _payload(film: Mapping[str, Any], column: str) -> bytes:
         raise InvalidInputError(f"{column} must hold the bytes of an image file as base64 text.")
     try:
         return base64.b64decode(text, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:  # binascii.Error, and what is not ASCII
         raise InvalidInputError(f"{column} is not base64: {error}.") from error
 
 

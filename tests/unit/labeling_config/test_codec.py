@@ -151,12 +151,16 @@ def test_a_prediction_without_interval_shows_none() -> None:
 
 SEX = {"female": 0.93, "male": 0.07}
 INPUTS: dict[str, tuple[dict[str, Any], str]] = {
-    "recorded": ({"used": {"sex": "male"}}, "Recorded with the film: male"),
+    "recorded": (
+        {"used": {"sex": "male"}},
+        "Recorded with the film: male; the model sees female 93 %",
+    ),
+    "recorded and seen": ({"used": {"sex": "female"}}, "Recorded with the film: female"),
     "predicted": (
         {"used": {"sex": "female"}, "predicted_inputs": ("sex",)},
         "Not recorded; predicted: female 93 %",
     ),
-    "withheld": ({}, "Withheld from the model, which would say female 93 %"),
+    "withheld": ({}, "Not told to the model, which says female 93 %"),
 }
 
 
@@ -169,10 +173,31 @@ def test_the_reader_is_told_where_the_sex_comes_from(told: dict[str, Any], said:
     ] == (said)
 
 
+@pytest.mark.parametrize(
+    ("told", "filled_in"),
+    [
+        pytest.param({"used": {"sex": "male"}}, "male", id="recorded"),
+        pytest.param(
+            {"used": {"sex": "male"}, "predicted_inputs": ("sex",)}, "female", id="predicted"
+        ),
+        pytest.param({}, "female", id="withheld"),
+    ],
+)
+def test_a_recorded_sex_is_filled_in_whatever_the_model_sees(
+    told: dict[str, Any], filled_in: str
+) -> None:
+    values = {"age_months": 12.0, "sex": "female"}
+    said = Prediction(RADIOGRAPH, "v1", values, {}, {"sex": SEX}, 0.4, **told)
+
+    regions = {r["from_name"]: r for r in prediction_to_json(BONE_AGE, said)["result"]}
+
+    assert regions["sex"]["value"] == {"choices": [filled_in]}
+
+
 def test_a_model_that_does_not_tell_the_sex_says_that_it_was_not_told_it_either() -> None:
     said = notes(Prediction(RADIOGRAPH, "v1", {"age_months": 12.0}, {}, {}, 0.4))
 
-    assert said["sex_model"] == "Withheld from the model"
+    assert said["sex_model"] == "Not told to the model"
 
 
 def test_a_note_is_only_written_where_the_page_has_one(tmp_path: Path) -> None:

@@ -165,8 +165,15 @@ def test_the_page_shows_similar_cases(desk: CaseDesk) -> None:
 
 def test_similar_cases_that_are_not_there_yet_are_being_prepared(desk: CaseDesk) -> None:
     desk.backend.serve(FakePredictor(MODEL))
+    desk.settle(desk.add_film(80.0, "male", patient=2), 80.0, "male")
 
     assert "Being prepared: load the page again in a moment." in text_of(desk)
+
+
+def test_without_settled_films_there_are_no_similar_cases(desk: CaseDesk) -> None:
+    desk.backend.serve(FakePredictor(MODEL))
+
+    assert "There is no settled film of another patient yet." in text_of(desk)
 
 
 def test_a_film_without_a_task_has_a_page_by_its_id(desk: CaseDesk) -> None:

@@ -15,7 +15,7 @@ from data import child_process
 from data.errors import ImageError
 from data.images.decoding import DEFAULT_LIMITS, content_id
 from data.images.preparation import Preparation
-from ml_backend import preparing_process
+from ml_backend import decoding_pool, preparing_process
 from ml_backend.batching import Batcher
 from ml_backend.decoding_pool import Asked, DecodingPool
 from ml_backend.film_reading import FilmRequest, prepare_film
@@ -137,6 +137,24 @@ def test_where_no_process_can_be_started_the_pool_works_itself(
         pool.submit(model, Asked(content_id(png(1)), png(1))).result(LIMIT_S)
 
     assert model.shapes == [picture(1).shape] * 2
+    assert caplog.text.count("prepares films itself") == 1
+    pool.close()
+    batcher.close()
+
+
+def test_a_process_that_could_not_be_started_is_tried_again_later(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(decoding_pool, "RETRY_S", 0.0)
+    batcher, model = Batcher(), FakePredictor("v1")
+    pool = DecodingPool(batcher, threads=1)
+    with monkeypatch.context() as broken:
+        broken.setattr(child_process, "START", "raise SystemExit(1) # {path} {module} {number}")
+        pool.submit(model, Asked(content_id(png(1)), png(1))).result(LIMIT_S)
+
+    pool.submit(model, Asked(content_id(png(1)), png(1))).result(LIMIT_S)
+
+    # A second attempt that failed would have been logged, too.
     assert caplog.text.count("prepares films itself") == 1
     pool.close()
     batcher.close()

@@ -379,3 +379,19 @@ def test_a_page_without_a_place_for_reference_cases_waits_for_none(
     rescore_if_behind(tmp_workspace, ledger)
 
     assert (studio.changed, asked) == ([], [])
+
+
+def test_strips_that_were_whole_in_an_earlier_reign_are_not_taken_for_whole(
+    tmp_workspace: Settings,
+    ledger: Ledger,
+    predictor: FakePredictor,
+    studio: FakeStudio,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with_strip(ledger, studio, 1)
+    ledger.set_state(rescoring.strips_key(MODEL), "9")
+    monkeypatch.setattr(rescoring, "STRIPS_BUDGET_S", -1.0)
+
+    rescore_pool(tmp_workspace, ledger, MODEL)
+
+    assert ledger.get_state(rescoring.strips_key(MODEL)) == "0"

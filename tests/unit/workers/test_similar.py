@@ -195,3 +195,11 @@ def test_a_queue_that_cannot_be_asked_changes_nothing(tmp_path: Path) -> None:
     similar = SimilarCases(tmp_path, lambda film, model: EAST, down)
 
     assert similar.of(FILM, MODEL, standards([1])).state == "preparing"
+
+
+def test_where_no_film_is_settled_nothing_is_prepared_or_asked_for(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+
+    found = desk.similar.of(FILM, MODEL, standards([]))
+
+    assert (found.state, found.cases, desk.asked) == ("ready", (), [])
