@@ -12,12 +12,13 @@ from werkzeug.serving import make_server
 
 from data.ledger.ledger import Ledger
 from data.runs import Run, RunState
+from labeling_config.client_sessions import SESSION_COOKIE
 from ml_backend.app import create_app
 from tests.service.dataset_workspace import AUTHOR, commit, open_repository, some_labels
 from tests.service.test_case_page_in_browser import Visit, browser, desk
 from tests.support import eventually
 from tests.unit.data.dataset_cases import SPEC
-from tests.unit.ml_backend.conftest import backend
+from tests.unit.ml_backend.conftest import SIGNED_IN, backend
 from tests.unit.ml_backend.desk_cases import CaseDesk
 from tests.unit.workers.loop_ledger import NOON, LoopLedger, fill
 from workers.loop_figures import TrainingProgress
@@ -77,9 +78,16 @@ def address(desk: CaseDesk, home: Path, view: LoopOverview) -> Iterator[str]:
     server.server_close()
 
 
+def signed_in(browser: playwright.Browser, address: str, **options: object) -> playwright.Page:
+    """Returns a page of a browser that is signed in to Label Studio."""
+    context = browser.new_context(**options)
+    context.add_cookies([{"name": SESSION_COOKIE, "value": SIGNED_IN, "url": address}])
+    return context.new_page()
+
+
 def visited(browser: playwright.Browser, address: str, path: str, **options: object) -> Visit:
     """Opens a page; the status page again until its plots are drawn."""
-    visit = Visit(browser.new_context(**options).new_page())
+    visit = Visit(signed_in(browser, address, **options))
     visit.watch()
 
     def complete() -> bool:
